@@ -1,0 +1,1 @@
+"""In what order it runs, and on what: configuration, planning, the unit worker and the engines."""

@@ -1,0 +1,59 @@
+"""Ledger events: what was said about consent, in the order in which it was recorded. Never edited, only added to."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field, model_validator
+
+from schemas.catalogue import Instant
+from schemas.consent import Grant
+from schemas.model import Frozen
+
+
+class EventType(StrEnum):
+    """What an event says."""
+
+    GIVEN = "given"
+    REFUSED = "refused"
+    REAFFIRMED = "reaffirmed"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    INVALIDATED = "invalidated"
+    CATALOGUE_CHANGED = "catalogue_changed"
+
+
+ENDS_GRANT = frozenset({EventType.WITHDRAWN, EventType.REFUSED, EventType.INVALIDATED})
+"""These end a grant for good: a new yes is a new `grant_id`."""
+
+
+class Event(Frozen):
+    """One event. `given` carries the whole grant. An event about a subject without `grant_id` is about every grant
+    of theirs recorded before it. Repeated `event_id`s fold once: the first counts."""
+
+    event_id: str = Field(min_length=1, max_length=256)
+    type: EventType
+    recorded_at: Instant
+    subject_id: str | None = None
+    grant_id: str | None = None
+    grant: Grant | None = None
+    source_root: str | None = None
+    source_path: str | None = None
+    catalogue_row_sha256: str | None = None
+    note: str | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Event:
+        if self.type is EventType.GIVEN:
+            if self.grant is None:
+                raise ValueError("a `given` event carries its `grant`")
+            if (self.subject_id, self.grant_id) != (self.grant.subject_id, self.grant.grant_id):
+                raise ValueError("a `given` event and its grant must name the same subject and grant")
+        elif self.grant is not None:
+            raise ValueError(f"only `given` carries a grant, not `{self.type}`")
+        elif self.type is EventType.CATALOGUE_CHANGED:
+            if self.source_root is None or self.source_path is None:
+                raise ValueError("a `catalogue_changed` event names source_root and source_path")
+        elif self.subject_id is None:
+            raise ValueError(f"a `{self.type}` event names its subject_id")
+        return self
