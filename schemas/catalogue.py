@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
 
-from pydantic import AwareDatetime, Field, PlainSerializer, model_validator
+from pydantic import Field, model_validator
 
+from schemas.instants import Instant
 from schemas.model import Frozen
 
 
@@ -19,14 +18,6 @@ class Role(StrEnum):
     BACKGROUND = "background"
     QUOTED = "quoted"
     RIGHTS_HOLDER = "rights_holder"
-
-
-def _instant(value: datetime) -> str:
-    return value.isoformat().replace("+00:00", "Z")
-
-
-Instant = Annotated[AwareDatetime, PlainSerializer(_instant, when_used="json")]
-"""A UTC instant with a zone; a bare date is made one by whoever reads it, at the stricter end."""
 
 
 class Span(Frozen):

@@ -13,13 +13,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from schemas.catalogue import Instant, Role
+from schemas.catalogue import Role
+from schemas.instants import BeginInstant, EndInstant
 from schemas.model import Frozen
 
 ANY = "any"
 """Written out where a rule does not narrow a term. An empty list is refused: silence is not permission."""
-
-INGEST_PURPOSE = ("retain", "annotate")
 
 
 class Action(StrEnum):
@@ -63,7 +62,7 @@ class Rule(Frozen):
     role: tuple[str, ...] = Field(min_length=1)
     recipient: tuple[str, ...] = Field(min_length=1)
     territory: tuple[str, ...] = Field(min_length=1)
-    durable_until: Instant | None = None
+    durable_until: EndInstant | None = None
     """The latest `until` that a request under this rule may ask for; None: no later than the grant's own end."""
 
 
@@ -79,8 +78,8 @@ class DataScope(Frozen):
 
     kind: Literal["all", "recordings", "collected"]
     recordings: tuple[RecordingRef, ...] = ()
-    collected_from: Instant | None = None
-    collected_until: Instant | None = None
+    collected_from: BeginInstant | None = None
+    collected_until: EndInstant | None = None
 
     @model_validator(mode="after")
     def _stated(self) -> DataScope:
@@ -99,8 +98,8 @@ class Grant(Frozen):
     evidence_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     jurisdiction: str = Field(min_length=2)
     scope: DataScope
-    valid_from: Instant
-    valid_until: Instant
+    valid_from: BeginInstant
+    valid_until: EndInstant
     rules: tuple[Rule, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -120,7 +119,7 @@ class Use(Frozen):
     role: str
     recipient: str
     territory: str
-    until: Instant
+    until: EndInstant
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +143,8 @@ class ConsentRecord:
     collected_at: datetime | None = None
     grant_ids: tuple[str, ...] = ()
     """When not empty, only these grants count."""
+    catalogue_row_sha256: str | None = None
+    """Digest of the catalogue row it was made with; denied once the ledger knows another."""
 
 
 class DenyReason(StrEnum):

@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from pydantic import Field, model_validator
 
-from schemas.catalogue import Instant
 from schemas.consent import Grant
+from schemas.instants import Instant
 from schemas.model import Frozen
 
 

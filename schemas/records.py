@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.catalogue import Instant
+from schemas.instants import Instant
 from schemas.model import Frozen
 
 FORMAT_VERSION = 1
