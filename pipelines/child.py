@@ -1,0 +1,126 @@
+"""The isolated child: a process that opens the models once and runs units until it is told to stop, or dies.
+
+Whatever a file does to a decoder happens here, and not to the engine's process.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import ProvoiceError
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What a child needs to open its job; it travels as plain values."""
+
+    lake_uri: str
+    run_number: int
+    config: Mapping[str, Any]
+    work_dir: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a child gave up a unit without dying. `is_fatal`: no retry can help (storage, configuration, consent)."""
+
+    error: Exception
+    is_fatal: bool
+    trace: str = ""
+
+
+def serve(connection: Connection, spec: JobSpec) -> None:
+    """The child's whole life. Says "ready", then answers each ("run", attempt) with a commit or a failure."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    try:
+        job = _open(spec)
+    except Exception as error:
+        connection.send(("failed", _failure(error, is_opening=True)))
+        return
+    connection.send(("ready", os.getpid()))
+    while (attempt := _next(connection)) is not None:
+        try:
+            connection.send(("commit", job(attempt, _calls(connection)).model_dump(mode="json")))
+        except (BrokenPipeError, EOFError):
+            return  # the supervisor is gone; what is committed stays, the rest is somebody else's now
+        except Exception as error:
+            connection.send(("failed", _failure(error, is_opening=False)))
+
+
+def _next(connection: Connection) -> Any:
+    try:
+        return connection.recv()
+    except (EOFError, OSError):
+        return None
+
+
+def _open(spec: JobSpec) -> Any:
+    _one_thread()
+    _never_import_pandas_for_a_question()
+    from lake.lake import Lake
+    from lake.runs import list_runs
+    from pipelines.config import Config
+    from pipelines.unit import UnitJob
+    from schemas.model import parse
+
+    config = parse(Config, dict(spec.config), "the run's configuration")
+    # A backstop only: the supervisor watches the real figure and says what happened.
+    soft = 4 * config.limits.memory_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, soft))
+    lake = Lake.open(spec.lake_uri)
+    run = next(run for run in list_runs(lake) if run.number == spec.run_number)
+    job = UnitJob(lake, run, config, Path(spec.work_dir))
+    job.open()
+    return job
+
+
+def _one_thread() -> None:
+    """One compute thread each: the supervisor has one child per core."""
+    import pyarrow as pa
+
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+
+
+def _never_import_pandas_for_a_question() -> None:
+    """PyArrow imports pandas (0.7 s, 60 MB) to ask whether a list is a Series; once told "not here", it stops asking."""
+    import pyarrow as pa
+
+    if "pandas" not in sys.modules:
+        sys.modules["pandas"] = None  # type: ignore[assignment]
+        pa.array([0])
+        del sys.modules["pandas"]
+
+
+def _calls(connection: Connection) -> Any:
+    from pipelines.unit import Calls
+
+    def in_hand(sources: Any) -> None:
+        seconds = sum(planned.estimated_s for planned in sources)
+        connection.send(("in_hand", [planned.source.recording_id for planned in sources], seconds))
+
+    def may_commit(counts: Any) -> None:
+        connection.send(("may_commit", counts.model_dump(mode="json")))
+        answer = connection.recv()
+        if isinstance(answer, Exception):
+            raise answer
+
+    return Calls(in_hand, may_commit)
+
+
+def _failure(error: Exception, *, is_opening: bool) -> Failure:
+    is_ours = isinstance(error, ProvoiceError)
+    trace = "" if is_ours else "".join(traceback.format_exception(error))
+    if not is_ours:
+        # The class may not exist, or not unpickle, on the other side.
+        error = RuntimeError(f"{type(error).__name__}: {error}") if not isinstance(error, MemoryError) else MemoryError()
+    return Failure(error, is_fatal=is_ours or is_opening, trace=trace)

@@ -1,0 +1,63 @@
+"""Glob patterns over paths within a root: `**` is any number of folders, and a pattern without `/` fits a base name.
+
+Written out because the standard library's own (`glob.translate`) needs Python 3.13 and `fnmatch` lets `*` cross `/`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from schemas.errors import ConfigError
+
+_TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\[[!^]?\]?[^\]/]*\]|\{[^{}/]*\}|.", re.DOTALL)
+
+
+def to_regex(pattern: str) -> str:
+    """`pattern` as a regular expression for a whole path.
+
+    >>> bool(re.fullmatch(to_regex("*.wav"), "a/b/c.wav")), bool(re.fullmatch(to_regex("a/*.wav"), "a/b/c.wav"))
+    (True, False)
+    """
+    if not pattern or pattern.startswith("/"):
+        raise ConfigError(f"glob {pattern!r}: a pattern is relative to the source root and not empty")
+    body = pattern.removeprefix("./")
+    # As in .gitignore: without a slash it names files, wherever they lie.
+    lead = "" if "/" in body or body == "**" else "(?:.*/)?"
+    return lead + "".join(_piece(token) for token in _TOKEN.findall(body))
+
+
+def _piece(token: str) -> str:
+    if token == "**/":
+        return "(?:.*/)?"
+    if token == "**":
+        return ".*"
+    if token == "*":
+        return "[^/]*"
+    if token == "?":
+        return "[^/]"
+    if len(token) > 1 and token[0] == "{":
+        return "(?:" + "|".join(re.escape(choice) for choice in token[1:-1].split(",")) + ")"
+    if len(token) > 1:
+        inverted = token[1] in "!^"
+        listed = token[2:-1] if inverted else token[1:-1]
+        escaped = listed.replace("\\", r"\\").replace("[", r"\[").replace("]", r"\]").replace("^", r"\^")
+        return f"[^/{escaped}]" if inverted else f"[{escaped}]"
+    return re.escape(token)
+
+
+def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Does any of `patterns` fit this path? Upper and lower case are one: recorders write `.WAV`."""
+    regexes = [to_regex(pattern) for pattern in patterns]
+    if not regexes:
+        return lambda path: False
+    try:
+        compiled = re.compile("|".join(f"(?:{regex})" for regex in regexes), re.IGNORECASE | re.DOTALL)
+    except re.error as error:
+        raise ConfigError(f"globs {', '.join(patterns)}: {error}") from None
+    return lambda path: compiled.fullmatch(path) is not None
+
+
+def folder_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Is everything below this folder covered by one of `patterns` (one that ends with `/**`)?"""
+    return matcher([pattern[:-3] for pattern in patterns if pattern.endswith("/**") and len(pattern) > 3])
