@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from lake.commits import create_commit
 from lake.lake import Lake
-from lake.runs import find_run, read_unit
+from lake.runs import read_unit, reread_run
 from pipelines.config import Config
 from pipelines.gate import Admission, ConsentGate, Held
 from pipelines.plan import PlannedSource, Unit
@@ -153,8 +153,7 @@ class UnitJob:
     def _check_may_commit(self, unit: Unit, began: float) -> None:
         if time.monotonic() - began > unit.deadline_s:
             raise RunStopped(f"unit {unit.unit_id} took longer than its deadline of {unit.deadline_s:.0f} s")
-        run = find_run(self.lake, self.run.run_id)
-        if run is not None and run.is_closed:
+        if reread_run(self.lake, self.run).is_closed:
             raise RunStopped(f"run {self.run.run_id} was closed")
 
 
