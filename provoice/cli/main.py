@@ -1,0 +1,74 @@
+"""`provoice`: the table of commands. `--help` imports none of them."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from typing import Any
+
+import click
+
+from provoice.cli.errors import explained
+
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "demo": ("provoice.cli.demo", "command", "A small lake from real speech, offline, then where to look."),
+    "plan": ("provoice.cli.run", "plan_command", "Say what `run` would do. Writes nothing."),
+    "run": ("provoice.cli.run", "command", "Prepare recordings; the same command line again resumes."),
+    "status": ("provoice.cli.status", "command", "Progress, throughput and rejections of a lake's runs."),
+    "sql": ("provoice.cli.sql", "command", "Ask the lake a question in SQL."),
+    "why": ("provoice.cli.why", "command", "What became of a recording or an utterance, and why."),
+    "report": ("provoice.cli.report", "command", "One HTML file with plots."),
+    "consent": ("provoice.cli.consent", "command", "Record and read what people have allowed."),
+}
+"""Name: module, attribute, short help."""
+
+
+class LazyGroup(click.Group):
+    """Lists commands from the table, and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, _, help_text) in COMMANDS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise click.UsageError(f"{error.message.rstrip('.')}{_nearest(args[0])}", ctx) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with explained():
+            return super().invoke(ctx)
+
+
+def _nearest(word: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(word, COMMANDS, n=1)
+    return f" (did you mean `{close[0]}`?)" if close else ""
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-v", "--verbose", is_flag=True, help="Log more, tracebacks of failed stages among it.")
+@click.version_option(package_name="provoice")
+def cli(verbose: bool) -> None:
+    """Voice recordings in, training-ready utterances out, with consent on every record."""
+    # Set before anything that computes is imported: two workers with a thread pool each would waste a core.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    for chatty in ("matplotlib", "fsspec", "botocore", "urllib3", "asyncio", "numba"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
