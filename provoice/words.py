@@ -46,11 +46,11 @@ def account(run: RunRecord, counts: Counts, wall_s: float) -> str:
     lines = [
         f"run {run.run_id}: {several(counts.sources, 'source')}, {hours(counts.source_s)} of audio, in {hours(wall_s)}",
         f"  emitted   {counts.emitted:>8,}   {several(counts.utterances, 'utterance')}, {hours(counts.utterance_s)}",
-        f"  rejected  {counts.rejected_total:>8,}   {_reasons(counts.rejected)}".rstrip(),
-        f"  held      {counts.held_total:>8,}   {_reasons(counts.held)}".rstrip(),
+        f"  rejected  {counts.rejected_total:>8,}   {reasons(counts.rejected)}".rstrip(),
+        f"  held      {counts.held_total:>8,}   {reasons(counts.held)}".rstrip(),
     ]
     if counts.utterances_rejected:
-        lines.append(f"  cuts put aside: {_reasons(counts.utterances_rejected)}")
+        lines.append(f"  cuts put aside: {reasons(counts.utterances_rejected)}")
     if run.ignored:
         lines.append(f"  ignored   {run.ignored:>8,}   files that sources.include does not match")
     lines.append(
@@ -60,7 +60,8 @@ def account(run: RunRecord, counts: Counts, wall_s: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _reasons(counts: Mapping[str, int]) -> str:
+def reasons(counts: Mapping[str, int]) -> str:
+    """`3 no_speech, 1 silent`, most frequent first."""
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     return ", ".join(f"{n:,} {reason}" for reason, n in ordered)
 

@@ -1,0 +1,21 @@
+"""`provoice sql`: the lake's tables, by name."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(name="sql")
+@click.argument("lake_uri", metavar="LAKE")
+@click.argument("query", required=False)
+@click.option("--json", "form", flag_value="json", help="One JSON object per row.")
+@click.option("--csv", "form", flag_value="csv", help="CSV with a header.")
+def command(lake_uri: str, query: str | None, form: str | None) -> None:
+    """Ask LAKE a question in SQL (DuckDB's). Without a question, list the views.
+
+    \b
+    provoice sql LAKE "select accent.label, count(*), sum(duration_s)/3600 from utterances group by 1"
+    """
+    from provoice.asking import ask, views
+
+    click.echo(views() if query is None else ask(lake_uri, query, form), nl=False)
