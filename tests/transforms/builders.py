@@ -24,7 +24,8 @@ def level_db_of(samples_16k: Samples) -> NDArray[np.float32]:
     power = np.array(
         [np.mean(np.square(samples_16k[i * LEVEL_FRAME : (i + 1) * LEVEL_FRAME], dtype=np.float64)) for i in range(n)]
     )
-    return (10 * np.log10(np.maximum(power, 1e-12))).astype(np.float32)
+    level: NDArray[np.float32] = (10 * np.log10(np.maximum(power, 1e-12))).astype(np.float32)
+    return level
 
 
 def track_of(
@@ -119,4 +120,5 @@ def tone(
 def noise(seconds: float, level_dbfs: float = -40.0, seed: int = 0, sample_rate_hz: int = 16_000) -> Samples:
     """White Gaussian noise whose expected mean power is `level_dbfs`."""
     drawn = np.random.default_rng(seed).standard_normal(round(seconds * sample_rate_hz))
-    return (10 ** (level_dbfs / 20) * drawn).astype(np.float32)
+    made: Samples = (10 ** (level_dbfs / 20) * drawn).astype(np.float32)
+    return made

@@ -1,0 +1,168 @@
+"""Where there is speech: Silero's probability per 32 ms, and the regions it makes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from schemas.errors import ConfigError, Reason, Rejected
+from schemas.model import Frozen
+from schemas.sound import ANALYSIS_RATE_HZ, Region
+from transforms import silero
+from transforms.items import Recording, Track
+from transforms.silero import FRAME, speech_probability
+from transforms.stage import each
+
+__all__ = ["DetectSpeech", "VadConfig", "gain_db", "regions_from_probability", "speech_probability"]
+
+
+class VadConfig(Frozen):
+    """Where speech begins and ends. The defaults keep quiet far-field speech; see docs for their measured errors."""
+
+    on: float = Field(default=0.3, gt=0, lt=1, description="probability at which speech begins, 0..1")
+    off: float = Field(default=0.15, gt=0, lt=1, description="probability under which speech ends, 0..1")
+    fill_gap_s: float = Field(
+        default=0.15, ge=0, le=5, description="pauses up to this many seconds are speech (stop closures, not silences)"
+    )
+    min_speech_s: float = Field(
+        default=0.1, ge=0, le=10, description="shorter regions are dropped, seconds; measured before padding"
+    )
+    pad_s: float = Field(default=0.07, ge=0, le=1, description="added at both ends of a region, seconds")
+    target_dbfs: float = Field(
+        default=-26.0,
+        ge=-60,
+        le=0,
+        description="the recording is heard with its 95th percentile of 50 ms power at this level, dB of full scale",
+    )
+    max_gain_db: float = Field(default=40.0, ge=0, le=80, description="most that is added to a quiet recording, dB")
+    silent_below_dbfs: float = Field(
+        default=-90.0,
+        ge=-200,
+        le=-40,
+        description="50 ms whose power is under this are digital silence, dB of full scale",
+    )
+    model_sha256: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="refuse to start with another model file than this one; null takes the installed one",
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> VadConfig:
+        if self.off > self.on:
+            raise ValueError(f"off ({self.off}) must not be above on ({self.on})")
+        return self
+
+
+def gain_db(level_db: NDArray[np.float32], config: VadConfig) -> float | None:
+    """What brings the 95th percentile of `level_db` (power of each 50 ms, dB of full scale) to the target, dB.
+
+    Frames of digital silence do not count; None where there is nothing else. Rounded to 0.01 dB.
+    """
+    heard = level_db[level_db >= config.silent_below_dbfs]
+    if not len(heard):
+        return None
+    return round(min(config.max_gain_db, config.target_dbfs - float(np.percentile(heard, 95))), 2)
+
+
+def regions_from_probability(
+    probability: NDArray[np.float32], config: VadConfig, n_samples: int | None = None
+) -> list[Region]:
+    """Speech regions in 16 kHz samples, in order and apart, within `n_samples` (default: whole frames).
+
+    Speech begins where the probability reaches `on` and lasts while it stays at or above `off`; then short gaps are
+    filled, short regions dropped, and the rest padded.
+    """
+    end_of_sound = len(probability) * FRAME if n_samples is None else n_samples
+    starts, ends = _runs(_with_hysteresis(probability, config.on, config.off))
+    if len(starts):
+        apart = (starts[1:] - ends[:-1]) * FRAME > config.fill_gap_s * ANALYSIS_RATE_HZ
+        starts, ends = starts[np.r_[True, apart]], ends[np.r_[apart, True]]
+    pad = round(config.pad_s * ANALYSIS_RATE_HZ)
+    regions: list[Region] = []
+    for start, end in zip((starts * FRAME).tolist(), np.minimum(ends * FRAME, end_of_sound).tolist(), strict=True):
+        if end - start >= max(1, config.min_speech_s * ANALYSIS_RATE_HZ):
+            regions.append(Region(max(0, start - pad), min(end_of_sound, end + pad)))
+    return _touching_united(regions)
+
+
+def _with_hysteresis(probability: NDArray[np.float32], on: float, off: float) -> NDArray[np.bool_]:
+    """True from each frame at or above `on` until the first below `off`."""
+    says = np.where(probability >= on, 1, np.where(probability < off, -1, 0))
+    # Every undecided frame takes the word of the last decided one.
+    last = np.maximum.accumulate(np.where(says != 0, np.arange(len(says)), -1))
+    return (last >= 0) & (says[last] == 1)
+
+
+def _runs(is_speech: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    change = np.diff(np.r_[False, is_speech, False].astype(np.int8))
+    return np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+
+
+def _touching_united(regions: list[Region]) -> list[Region]:
+    united: list[Region] = []
+    for region in regions:
+        if united and region.start_sample <= united[-1].end_sample:
+            region = Region(united.pop().start_sample, region.end_sample)
+        united.append(region)
+    return united
+
+
+class DetectSpeech:
+    """Fills `speech` and `speech_probability` of every track, each heard by itself.
+
+    Rejects with SILENT where every track is (almost) zero, with NO_SPEECH where no track has a region.
+    """
+
+    name, version = "detect_speech", 1
+
+    def __init__(self, config: VadConfig) -> None:
+        self.config = config
+        self._session: Any = None
+
+    @cached_property
+    def model_ids(self) -> dict[str, str]:
+        """The model by name, version and digest. Raises ConfigError where it is not the one that is configured."""
+        pinned, found = self.config.model_sha256, silero.model_sha256()
+        if pinned is not None and pinned != found:
+            raise ConfigError(f"vad.model_sha256 is {pinned}, but the installed silero-vad's model has {found}")
+        return {silero.MODEL: silero.model_id()}
+
+    def open(self) -> None:
+        """Loads the model; ConfigError where it is missing, unknown, or not the pinned one."""
+        if self.model_ids:
+            self._session = silero.open_session()
+
+    def __call__(self, batch: list[Recording]) -> list[Recording | Rejected]:
+        return each(batch, self._detected)
+
+    def _detected(self, recording: Recording) -> Recording:
+        if recording.decoded is None:
+            raise RuntimeError("speech is detected in decoded recordings")
+        tracks = recording.decoded.tracks
+        gains = [gain_db(track.level_db, self.config) for track in tracks]
+        if all(gain is None for gain in gains):
+            raise Rejected(Reason.SILENT, f"nothing in it reaches {self.config.silent_below_dbfs:g} dBFS")
+        probability = tuple(self._probability(track, gain) for track, gain in zip(tracks, gains, strict=True))
+        speech = tuple(self._regions(track, p) for track, p in zip(tracks, probability, strict=True))
+        if not any(speech):
+            highest = max(float(p.max(initial=0.0)) for p in probability)
+            raise Rejected(Reason.NO_SPEECH, f"the highest probability of speech is {highest:.2f}")
+        return replace(recording, speech=speech, speech_probability=probability).with_models(self.model_ids)
+
+    def _probability(self, track: Track, gain: float | None) -> NDArray[np.float32]:
+        if gain is None:
+            return np.zeros(-(-track.n_analysis // FRAME), np.float32)
+        return silero.streamed_probability(track.analysis_blocks(silero.BLOCK), self._session, 10 ** (gain / 20))
+
+    def _regions(self, track: Track, probability: NDArray[np.float32]) -> tuple[Region, ...]:
+        """Regions in samples of the track's own rate; rounding may pass the end by a sample, so they are clamped."""
+        whole = Region(0, track.n_samples)
+        heard = regions_from_probability(probability, self.config, track.n_analysis)
+        native = (region.rescaled(ANALYSIS_RATE_HZ, track.sample_rate_hz) & whole for region in heard)
+        return tuple(region for region in native if region is not None)
