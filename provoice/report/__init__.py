@@ -1,0 +1,1 @@
+"""One HTML file about a lake: figures from SQL, drawn as inline SVG."""
