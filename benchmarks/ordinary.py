@@ -88,7 +88,7 @@ def main(source: Path, out: Path) -> dict[str, float]:
                 speech = get_speech_timestamps(analysis, model, sampling_rate=ANALYSIS_RATE_HZ)
             for start, end in segments(speech):
                 with seconds.of("features"):
-                    row = features(analysis[start:end].numpy())
+                    row: dict[str, Any] = dict(features(analysis[start:end].numpy()))
                 with seconds.of("encode"):
                     first, last = start * rate // ANALYSIS_RATE_HZ, end * rate // ANALYSIS_RATE_HZ
                     flac = encoded(wave[first:last].numpy(), rate)

@@ -36,7 +36,7 @@ FRAMES_PER_CALL = 512
 ON, OFF = 0.5, 0.35
 MIN_SILENCE, PAD = 1_600, 480
 MIN_S, MAX_S = 1.0, 30.0
-BLOCK = 1 << 18
+BLOCK = 1 << 16
 
 
 def decode(path: Path) -> tuple[NDArray[np.int16], Samples, int]:

@@ -1,4 +1,4 @@
-"""What a command costs as a whole process: CPU seconds with its children, wall time, and peak memory."""
+"""What a command costs as a whole process: CPU seconds with its descendants, wall time, and peak memory."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ONE_THREAD = {
-    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-}
+from benchmarks.corpus import ROOT
+
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
 
 
 class CommandFailed(Exception):
@@ -21,7 +23,7 @@ class CommandFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one process and the children it waited for used."""
+    """What one command and everything it started used."""
 
     cpu_s: float
     wall_s: float
@@ -29,23 +31,27 @@ class Cost:
     """Largest resident size of any one process among them."""
 
 
-def cost_of(command: Sequence[str], log: Path, core: int | None = None, env: Mapping[str, str] | None = None) -> Cost:
-    """Run `command` to its end, on `core` alone where one is named, with its output in `log`.
+def cost_of(command: Sequence[str], log: Path, core: int) -> Cost:
+    """Run `command` to its end on `core` alone, from the checkout's root, with its output in `log`.
 
     Raises CommandFailed where it does not exit with 0.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    pinned = command if core is None else [sys.executable, "-m", "benchmarks.pinned", str(core), *command]
     with log.open("wb") as sink:
         start = time.perf_counter()
         child = subprocess.Popen(
-            pinned, stdout=sink, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})}
+            [sys.executable, "-m", "benchmarks.pinned", str(core), *command],
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            cwd=ROOT,
+            env={**os.environ, **ONE_THREAD},
         )
-        # wait4 and not Popen.wait: it alone says what this child used, and what the children it waited for did.
+        # wait4 and not Popen.wait: it alone says what this child used, with all that it waited for.
         _, status, usage = os.wait4(child.pid, 0)
         wall_s = time.perf_counter() - start
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != 0:
         tail = log.read_text(errors="replace").strip().splitlines()[-12:]
-        raise CommandFailed(f"{' '.join(command)} ended with {child.returncode}:\n" + "\n".join(tail))
+        raise CommandFailed("\n".join([f"{' '.join(command)} ended with {child.returncode}; {log} ends:", *tail]))
     return Cost(round(usage.ru_utime + usage.ru_stime, 3), round(wall_s, 3), usage.ru_maxrss * 1024)
