@@ -1,0 +1,69 @@
+# The same words everywhere: make demo, make test, make check, make bench. Everything is installed into .venv.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+
+# One compute thread per process: two worker processes with two threads each waste a core.
+export OMP_NUM_THREADS := 1
+
+# No C compiler is needed: wheels only, but for one package that comes as pure Python source.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+INSTALL := $(PIP) install --quiet --only-binary :all: --no-binary google-apitools -c constraints.txt
+KEY := $(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-12)
+DEMO_READY := $(VENV)/.ready-demo-$(KEY)
+TEST_READY := $(VENV)/.ready-test-$(KEY)
+BENCH_READY := $(VENV)/.ready-bench-$(KEY)
+
+.PHONY: help install demo test test-long check bench
+help:
+	@echo "make demo       a small lake from real speech, offline, then where to look"
+	@echo "make test       the tests"
+	@echo "make test-long  the tests that take more than half a minute each"
+	@echo "make check      format, lint, types, quick tests"
+	@echo "make bench      speed and memory, as ratios to an ordinary script and to the limit of the parts"
+	@echo "make install    everything that developing needs, into $(VENV)"
+
+install: $(TEST_READY)
+
+demo: $(DEMO_READY)
+	$(BIN)/provoice demo $(DEMO)
+
+test: $(TEST_READY)
+	$(BIN)/python -m pytest -q
+
+test-long: $(TEST_READY)
+	$(BIN)/python -m pytest -q -m long
+
+check: $(TEST_READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q
+
+bench: $(BENCH_READY)
+	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.memory
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "provoice needs Python 3.11 or newer; on Debian: apt install python3.11-venv; elsewhere: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(DEMO_READY): | $(BIN)/python
+	@echo "installing provoice into $(VENV): some minutes and 5 GB the first time, for torch"
+	$(INSTALL) -e '.[diarization]'
+	@# --no-deps: its dependency webrtcvad wants a compiler, and only the encoder's weights are read.
+	$(PIP) install --quiet --no-deps --only-binary :all: -c constraints.txt resemblyzer
+	@touch $@
+
+$(TEST_READY): | $(DEMO_READY)
+	@echo "installing what the tests need into $(VENV)"
+	$(INSTALL) -e '.[diarization,gcs,s3,dev]'
+	@touch $@
+
+$(BENCH_READY): | $(TEST_READY)
+	@echo "installing what the benchmarks compare with into $(VENV)"
+	$(INSTALL) -e '.[bench]'
+	@touch $@
