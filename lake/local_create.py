@@ -23,7 +23,7 @@ def is_unfinished(name: str) -> bool:
 
 def create(path: Path, data: bytes | Path) -> None:
     """Writes beside `path`, syncs, then takes the name. Raises FileExistsError when it is taken."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folders(path.parent)
     unfinished = path.parent / f"{_UNFINISHED}{secrets.token_hex(8)}"
     try:
         with unfinished.open("xb") as file:
@@ -39,6 +39,19 @@ def create(path: Path, data: bytes | Path) -> None:
         with suppress(FileNotFoundError):
             unfinished.unlink()
     _sync_folder(path.parent)
+
+
+def _make_folders(folder: Path) -> None:
+    """Makes what is missing, and syncs each folder's parent: a file whose folder a crash forgets is lost with it."""
+    if folder.is_dir():
+        return
+    _make_folders(folder.parent)
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileExistsError:
+        # A file of that name; said so, lest it be read as "the object exists already".
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
+    _sync_folder(folder.parent)
 
 
 def _take_name(unfinished: Path, path: Path) -> None:

@@ -136,7 +136,7 @@ class Root:
         with self._explained(path):
             try:
                 return int(self.filesystem.info(self._full(path))["size"])
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return None
 
     def exists(self, path: str) -> bool:
@@ -178,7 +178,7 @@ class Root:
         except Exception as error:
             if _is_refusal(error):
                 raise AlreadyExists(f"{where} exists already") from None
-            if isinstance(error, FileNotFoundError):
+            if isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise Missing(f"{where} does not exist") from None
             said = " ".join(str(error).split()) or type(error).__name__
             raise LakeError(f"{where}: {said}") from error

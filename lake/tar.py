@@ -20,6 +20,12 @@ class TarWriter:
         self._size = 0
         self._last = ""
 
+    def __enter__(self) -> TarWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
     def add(self, name: str, data: bytes) -> int:
         """Adds a member, and returns the offset of its first byte. Names must come in order, each once."""
         if name <= self._last:

@@ -13,6 +13,7 @@ from schemas.catalogue import CatalogueRow
 from schemas.consent import ConsentLink
 from schemas.errors import RETRIABLE, Reason, Rejected
 from schemas.sound import total_samples
+from transforms.binding import unattributed_s
 from transforms.items import Measurements, Recording, Utterance
 
 Row = dict[str, Any]
@@ -154,7 +155,7 @@ def _decoded(recording: Recording) -> Row:
         "container": decoded.container,
         "codec": decoded.codec,
         "decoder": decoded.decoder,
-        "notes": list(decoded.notes),
+        "notes": [*decoded.notes, *_span_notes(recording)],
         "sample_rate_hz": rate,
         "channels": decoded.channels,
         "downmix": decoded.downmix,
@@ -175,6 +176,11 @@ def _decoded(recording: Recording) -> Row:
             for t in turns
         ],
     }
+
+
+def _span_notes(recording: Recording) -> list[str]:
+    missing_s = unattributed_s(recording)
+    return [f"{missing_s:.1f} s of speech lie in no span of the catalogue and were not cut"] if missing_s >= 0.1 else []
 
 
 def counted(rows: Sequence[Row], status: str) -> dict[str, int]:

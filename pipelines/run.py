@@ -146,7 +146,7 @@ def _plan(
         )
         if summary.sources == 0:
             return None
-        announce_changes(lake, runs, digest, path)
+        announce_changes(lake, runs, path)
         plan = put_plan(lake, path, number)
     record = RunRecord(
         number=number,

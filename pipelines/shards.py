@@ -90,27 +90,32 @@ def _tars(pieces: Sequence[Piece], max_bytes: int) -> Iterator[list[Piece]]:
 def _write_tar(
     pieces: Sequence[Piece], scratch: BinaryIO, names: RunNames, path: Path, codec: str
 ) -> tuple[Finished, list[Row]]:
-    writer = TarWriter(path)
     placed: list[Row] = []
-    for piece in pieces:
-        key, text = piece.row["key"], piece.row["text"]
-        scratch.seek(piece.offset)
-        audio, described = scratch.read(piece.size), as_json(piece.row)
-        place: Row = {
-            "audio_offset": writer.add(f"{key}.{codec}", audio),
-            "audio_size": piece.size,
-            "json_offset": writer.add(f"{key}.json", described),
-            "json_size": len(described),
-        }
-        if text is not None:
-            encoded = text.encode()
-            place |= {"text_offset": writer.add(f"{key}.txt", encoded), "text_size": len(encoded)}
-        placed.append({**piece.row, **place})
-    size, sha256 = writer.close()
+    with TarWriter(path) as writer:
+        for piece in pieces:
+            placed.append({**piece.row, **_add(writer, piece, scratch, codec)})
+        size, sha256 = writer.close()
     where = layout.shard_path(names.run_id, names.unit_id, sha256)
     for row in placed:
         row["shard"] = where
     return Finished(path, _stored("shard", where, size, sha256, len(placed))), placed
+
+
+def _add(writer: TarWriter, piece: Piece, scratch: BinaryIO, codec: str) -> Row:
+    """Adds an utterance's members; returns where each lies."""
+    key, text = piece.row["key"], piece.row["text"]
+    scratch.seek(piece.offset)
+    audio, described = scratch.read(piece.size), as_json(piece.row)
+    place: Row = {
+        "audio_offset": writer.add(f"{key}.{codec}", audio),
+        "audio_size": piece.size,
+        "json_offset": writer.add(f"{key}.json", described),
+        "json_size": len(described),
+    }
+    if text is not None:
+        encoded = text.encode()
+        place |= {"text_offset": writer.add(f"{key}.txt", encoded), "text_size": len(encoded)}
+    return place
 
 
 def as_json(row: Row) -> bytes:
