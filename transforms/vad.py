@@ -30,7 +30,7 @@ class VadConfig(Frozen):
         default=0.15, ge=0, le=5, description="pauses up to this many seconds are speech (stop closures, not silences)"
     )
     min_speech_s: float = Field(
-        default=0.1, ge=0, le=10, description="shorter regions are dropped, seconds; measured before padding"
+        default=0.15, ge=0, le=10, description="shorter regions are dropped, seconds; measured before padding"
     )
     pad_s: float = Field(default=0.07, ge=0, le=1, description="added at both ends of a region, seconds")
     target_dbfs: float = Field(
@@ -96,7 +96,8 @@ def _with_hysteresis(probability: NDArray[np.float32], on: float, off: float) ->
     says = np.where(probability >= on, 1, np.where(probability < off, -1, 0))
     # Every undecided frame takes the word of the last decided one.
     last = np.maximum.accumulate(np.where(says != 0, np.arange(len(says)), -1))
-    return (last >= 0) & (says[last] == 1)
+    is_speech: NDArray[np.bool_] = (last >= 0) & (says[last] == 1)
+    return is_speech
 
 
 def _runs(is_speech: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -114,7 +114,8 @@ def tone(
 ) -> Samples:
     """A sine whose mean power is `level_dbfs`."""
     t = np.arange(round(seconds * sample_rate_hz)) / sample_rate_hz
-    return (10 ** (level_dbfs / 20) * np.sqrt(2) * np.sin(2 * np.pi * frequency_hz * t)).astype(np.float32)
+    made: Samples = (10 ** (level_dbfs / 20) * np.sqrt(2) * np.sin(2 * np.pi * frequency_hz * t)).astype(np.float32)
+    return made
 
 
 def noise(seconds: float, level_dbfs: float = -40.0, seed: int = 0, sample_rate_hz: int = 16_000) -> Samples:
