@@ -6,7 +6,7 @@ Written out because the standard library's own (`glob.translate`) needs Python 3
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from schemas.errors import ConfigError
 
@@ -46,18 +46,18 @@ def _piece(token: str) -> str:
     return re.escape(token)
 
 
-def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
     """Does any of `patterns` fit this path? Upper and lower case are one: recorders write `.WAV`."""
-    regexes = [to_regex(pattern) for pattern in patterns]
-    if not regexes:
-        return lambda path: False
+    # Without a pattern, something that fits nothing.
+    whole = "|".join(f"(?:{to_regex(pattern)})" for pattern in patterns) or "(?!)"
     try:
-        compiled = re.compile("|".join(f"(?:{regex})" for regex in regexes), re.IGNORECASE | re.DOTALL)
+        fits = re.compile(whole, re.IGNORECASE | re.DOTALL).fullmatch
     except re.error as error:
         raise ConfigError(f"globs {', '.join(patterns)}: {error}") from None
-    return lambda path: compiled.fullmatch(path) is not None
+    return lambda path: fits(path) is not None
 
 
-def folder_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Is everything below this folder covered by one of `patterns` (one that ends with `/**`)?"""
-    return matcher([pattern[:-3] for pattern in patterns if pattern.endswith("/**") and len(pattern) > 3])
+def folder_matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Does one of `patterns` cover all that lies below this folder? Then nobody need look into it."""
+    covers = matcher([pattern for pattern in patterns if pattern.endswith("/**")])
+    return lambda folder: covers(f"{folder}/")

@@ -1,0 +1,235 @@
+"""What lies under a URI, object by object, in bounded memory: this machine's disk, GCS and S3 page by page, and
+whatever else fsspec opens folder by folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from schemas.errors import ConfigError
+
+Prune = Callable[[str], str | None]
+"""Why a folder (by its path within the root) need not be looked into, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One object, or a folder that was not looked into (`ignored_as` says why)."""
+
+    path: str
+    version: str = ""
+    size_bytes: int = 0
+    ignored_as: str | None = None
+
+
+def walk(uri: str, prune: Prune, skip: Sequence[str] = ()) -> Iterator[Found]:
+    """Every object under `uri` once, in the store's own order. What lies under the URIs in `skip` is the lake's."""
+    for other in skip:
+        if uri == other or uri.startswith(other.rstrip("/") + "/"):
+            raise ConfigError(f"source root {uri} lies within {other}, which provoice writes; name another folder")
+    try:
+        yield from _walk_local(uri, prune, skip) if "://" not in uri else _walk_remote(uri, skip)
+    except ConfigError:
+        raise
+    except Exception as error:
+        # Every store's client has exceptions of its own, and all of them mean: this root cannot be read.
+        raise refused(uri, error) from error
+
+
+def find_one(uri: str, path: str, missing_ok: bool = False) -> Iterator[Found]:
+    """The object `path` under `uri`; nothing when it is gone and `missing_ok`."""
+    try:
+        if "://" not in uri:
+            yield _from_stat(path, os.stat(os.path.join(uri, path)))
+        else:
+            filesystem, folder = _filesystem(uri)
+            info = filesystem.info(f"{folder}/{path}")
+            yield Found(path, version_of(info), int(info.get("size") or 0))
+    except FileNotFoundError as error:
+        if not missing_ok:
+            raise refused(f"{uri}/{path}", error) from error
+    except Exception as error:
+        raise refused(f"{uri}/{path}", error) from error
+
+
+def refused(uri: str, error: BaseException) -> ConfigError:
+    """One line: which place, what was said, and what a person does next."""
+    said = " ".join(str(error).split())
+    if isinstance(error, FileNotFoundError):
+        return ConfigError(f"source root {uri}: nothing is there; check the spelling")
+    if isinstance(error, NotADirectoryError):
+        return ConfigError(f"source root {uri}: not a folder")
+    if isinstance(error, PermissionError):
+        return ConfigError(
+            f"source root {uri}: may not be read ({said}); grant access, or leave it out with sources.exclude"
+        )
+    if isinstance(error, ImportError):
+        extra = {"gs": "gcs", "gcs": "gcs", "s3": "s3", "s3a": "s3"}.get(uri.partition("://")[0])
+        hint = f"pip install 'provoice[{extra}]'" if extra else "install the fsspec package for it"
+        return ConfigError(f"source root {uri}: the client for this store is not installed; {hint}")
+    return ConfigError(f"source root {uri}: cannot be read ({type(error).__name__}: {said}); check URI and credentials")
+
+
+def version_of(info: Mapping[str, Any]) -> str:
+    """The store's checksum if `info` has one, else etag, generation, or `{mtime}-{size}`.
+
+    Raw, as the store writes it, so that an inventory made by the store names the same versions.
+    """
+    for key in ("md5Hash", "crc32c", "ETag", "etag", "generation", "VersionId", "version_id"):
+        if info.get(key):
+            return str(info[key]).removeprefix("W/").strip('"')
+    for key in ("mtime", "LastModified", "last_modified", "updated", "created"):
+        if info.get(key) is not None:
+            moment = info[key]
+            return f"{moment.isoformat() if isinstance(moment, datetime) else moment}-{info.get('size')}"
+    return str(info.get("size"))
+
+
+# --- this machine's disk ---
+
+
+def _walk_local(root: str, prune: Prune, skip: Sequence[str]) -> Iterator[Found]:
+    skipped = {identity for uri in skip if "://" not in uri and (identity := _identity(uri))}
+    # A stack of open folders, not of names: memory grows with depth only.
+    stack = [(os.scandir(root), "", _identity(root))]
+    try:
+        while stack:
+            entries, prefix, _ = stack[-1]
+            entry = next(entries, None)
+            if entry is None:
+                stack.pop()
+            elif entry.is_dir():
+                folder = prefix + entry.name
+                identity = _identity(entry.path)
+                cause = _not_entered(entry, folder, identity, prune, skipped, [held for *_, held in stack])
+                if cause:
+                    yield Found(_shown(folder) + "/", ignored_as=cause)
+                else:
+                    stack.append((os.scandir(entry.path), folder + "/", identity))
+            else:
+                yield _local_file(entry, prefix + entry.name)
+    finally:
+        for entries, *_ in stack:
+            entries.close()
+
+
+def _not_entered(
+    entry: os.DirEntry[str],
+    folder: str,
+    identity: tuple[int, int] | None,
+    prune: Prune,
+    skipped: set[tuple[int, int]],
+    above: Sequence[tuple[int, int] | None],
+) -> str | None:
+    if identity in skipped:
+        return "lake"
+    # A link to a folder is followed, unless it leads back to where we came from.
+    if entry.is_symlink() and identity in above:
+        return "link_cycle"
+    return prune(folder)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _local_file(entry: os.DirEntry[str], path: str) -> Found:
+    try:
+        status = entry.stat()
+    except FileNotFoundError:
+        return Found(_shown(path), ignored_as="broken_link" if entry.is_symlink() else "gone")
+    except OSError as error:
+        # ELOOP: a link to itself. Anything else about one file is a matter for the reader, not for the listing.
+        return Found(_shown(path), ignored_as="broken_link" if entry.is_symlink() else f"unreadable: {error.strerror}")
+    if not stat.S_ISREG(status.st_mode):
+        return Found(_shown(path), ignored_as="not_a_file")
+    if _shown(path) != path:
+        # Neither Parquet nor JSON can hold such a name, so no row could ever say what became of it.
+        return Found(_shown(path), ignored_as="name_not_utf8")
+    return _from_stat(path, status)
+
+
+def _from_stat(path: str, status: os.stat_result) -> Found:
+    return Found(path, f"{status.st_mtime_ns}-{status.st_size}", status.st_size)
+
+
+def _shown(path: str) -> str:
+    """The path, with bytes that are not UTF-8 written as escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+# --- object stores ---
+
+
+def _filesystem(uri: str) -> tuple[Any, str]:
+    from fsspec.core import url_to_fs
+
+    # A cached listing would keep every object in memory, and hide what was added since.
+    filesystem, folder = url_to_fs(uri, use_listings_cache=False)
+    return filesystem, str(folder).rstrip("/")
+
+
+def _walk_remote(uri: str, skip: Sequence[str]) -> Iterator[Found]:
+    filesystem, folder = _filesystem(uri)
+    protocol = uri.partition("://")[0]
+    lists = {"gs": _gcs_objects, "gcs": _gcs_objects, "s3": _s3_objects, "s3a": _s3_objects}.get(protocol, _any_objects)
+    skipped = tuple(other[len(uri) + 1 :] + "/" for other in skip if other.startswith(uri + "/"))
+    seen = False
+    for path, info in lists(filesystem, folder):
+        seen = True
+        in_lake = "lake" if path.startswith(skipped) else None
+        yield Found(path, version_of(info), int(info.get("size") or 0), in_lake)
+    if not seen:
+        # A store has no folders: a prefix that does not exist and one that is empty look the same.
+        raise ConfigError(f"source root {uri}: no object lies under it; check the spelling")
+
+
+def _gcs_objects(filesystem: Any, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Pages of 1,000 through the JSON API; `find` of gcsfs would hold the whole listing."""
+    bucket, _, prefix = folder.partition("/")
+    prefix = f"{prefix}/" if prefix else ""
+    fields = "nextPageToken,items(name,size,md5Hash,crc32c,etag,generation)"
+    token: dict[str, str] = {}
+    while True:
+        page = filesystem.call(
+            "GET", "b/{}/o", bucket, prefix=prefix, maxResults=1000, fields=fields, json_out=True, **token
+        )
+        yield from _below(((item["name"], item) for item in page.get("items", ())), prefix)
+        if not page.get("nextPageToken"):
+            return
+        token = {"pageToken": page["nextPageToken"]}
+
+
+def _s3_objects(filesystem: Any, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Pages of 1,000 of ListObjectsV2; `find` of s3fs would hold the whole listing."""
+    bucket, _, prefix = folder.partition("/")
+    prefix = f"{prefix}/" if prefix else ""
+    token: dict[str, str] = {}
+    while True:
+        page = filesystem.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **filesystem.req_kw, **token)
+        items = ((item["Key"], {"ETag": item["ETag"], "size": item["Size"]}) for item in page.get("Contents", ()))
+        yield from _below(items, prefix)
+        if not page.get("IsTruncated"):
+            return
+        token = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def _any_objects(filesystem: Any, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Folder by folder: memory is bounded by the largest one."""
+    for _, _, files in filesystem.walk(folder, detail=True, on_error="raise"):
+        yield from _below(((str(info["name"]), info) for info in files.values()), f"{folder}/")
+
+
+def _below(items: Iterator[tuple[str, Mapping[str, Any]]], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Paths relative to `prefix`, without the empty objects that some tools write to stand for folders."""
+    for name, info in items:
+        if not name.endswith("/"):
+            yield name.removeprefix(prefix), info

@@ -1,0 +1,267 @@
+"""The plan: which sources form which unit, written before anything is decoded, in bounded memory.
+
+It depends on what is planned and on `PlanConfig`, never on the order of a listing, the engine or the number of workers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pydantic import Field, field_validator
+
+from pipelines.catalogue import Catalogue
+from pipelines.estimate import BYTES_PER_S, estimated_s
+from pipelines.plan_sort import Listed, Sorter, Totals, spool
+from pipelines.plan_units import UnitLimits, write_units
+from pipelines.sources import Ignored, SourceRoot, SourcesConfig, list_sources
+from schemas.catalogue import CatalogueRow
+from schemas.errors import ConfigError
+from schemas.model import Frozen
+from schemas.source import Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LISTING_BATCH = 20_000
+_NOBODY = -1
+
+
+class PlanConfig(Frozen):
+    """How sources are grouped into units. It decides which utterances share a tar, and no utterance's bytes."""
+
+    unit_audio_s: float = Field(
+        default=120_000.0,
+        gt=0,
+        description="estimated seconds of audio in a unit: 33 hours are 10 minutes of a worker at 200 times real time, "
+        "5 at 400; set it to 600 times the speed of slower stages",
+    )
+    unit_max_sources: int = Field(default=4096, ge=1, description="sources in a unit, at most")
+    unit_max_bytes: int = Field(default=16 << 30, ge=1, description="bytes of sources in a unit, at most")
+    units_at_least: int = Field(
+        default=256,
+        ge=1,
+        description="a small plan is cut into about so many units, so that every worker has several",
+    )
+    unit_min_audio_s: float = Field(
+        default=120.0, gt=0, description="but never into units of fewer estimated seconds of audio than this"
+    )
+    deadline_base_s: float = Field(
+        default=3600.0, gt=0, description="seconds a worker may take for any unit before it may no longer commit it"
+    )
+    deadline_s_per_audio_s: float = Field(
+        default=0.15,
+        gt=0,
+        description="and so many more per estimated second of its audio: 30 times what 200 times real time needs, for "
+        "an estimate can be 10 times too short",
+    )
+    subject_buckets: int = Field(
+        default=4096,
+        ge=1,
+        description="groups of people that sources are sorted by, so that one person lies in few shards",
+    )
+    bytes_per_s: dict[str, float] = Field(
+        default_factory=dict,
+        description="bytes per second of audio by file extension, where yours differ from the usual",
+    )
+    sort_memory_bytes: int = Field(
+        default=512 << 20, ge=64 << 20, description="memory for sorting; what does not fit goes through the disk"
+    )
+
+    @field_validator("bytes_per_s")
+    @classmethod
+    def _are_rates(cls, rates: dict[str, float]) -> dict[str, float]:
+        for extension, rate in rates.items():
+            if rate <= 0 or extension != extension.lower().lstrip("."):
+                raise ValueError(
+                    f"needs extensions in lower case without a dot, and rates above 0, not {extension}: {rate}"
+                )
+        return rates
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSource:
+    """A source of a unit, with its catalogue row as it was when the plan was made."""
+
+    source: Source
+    catalogue: CatalogueRow | None
+    catalogue_row_sha256: str | None
+    estimated_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A fixed list of sources that one worker turns into tars and their manifest parts."""
+
+    index: int
+    unit_id: str
+    sources: tuple[PlannedSource, ...]
+    estimated_s: float
+    deadline_s: float
+
+    @classmethod
+    def from_table(cls, rows: pa.Table) -> Unit:
+        """The unit whose plan rows these are, all of them and in order."""
+        values = rows.to_pylist()
+        if len({row["unit_id"] for row in values}) != 1:
+            raise ValueError(f"plan rows of one unit are needed, not of {len({row['unit_id'] for row in values})}")
+        sources = tuple(planned_source(row) for row in values)
+        total_s = round(sum(source.estimated_s for source in sources), 3)
+        return cls(values[0]["unit_index"], values[0]["unit_id"], sources, total_s, values[0]["deadline_s"])
+
+
+def planned_source(row: Mapping[str, object]) -> PlannedSource:
+    """One row of a plan as a value."""
+    source = Source(
+        str(row["source_root"]), str(row["source_path"]), str(row["source_version"]), int(str(row["source_size_bytes"]))
+    )
+    said, sha256 = row["catalogue_row"], row["catalogue_row_sha256"]
+    catalogue = CatalogueRow.model_validate_json(str(said)) if said is not None else None
+    return PlannedSource(source, catalogue, str(sha256) if sha256 is not None else None, float(str(row["estimated_s"])))
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """What a plan holds, and what it left out."""
+
+    units: int
+    sources: int
+    estimated_s: float
+    size_bytes: int
+    longest_unit_s: float
+    longest_deadline_s: float
+    listed: int
+    done: int
+    """Listed, and left out because earlier runs have dealt with them."""
+    catalogue_changed: int
+    """Planned again because their catalogue row is another now."""
+    without_row: int
+    """Planned sources of which the catalogue says nothing."""
+    ignored: int = 0
+    ignored_by_cause: dict[str, int] = field(default_factory=dict)
+    ignored_examples: dict[str, list[str]] = field(default_factory=dict)
+    unmatched_rows: int = 0
+    """Catalogue rows that speak of no source that was listed."""
+    unmatched_examples: tuple[str, ...] = ()
+
+
+def write_plan(
+    roots: Sequence[SourceRoot],
+    catalogue: Catalogue | None,
+    sources: SourcesConfig,
+    config: PlanConfig,
+    out_path: Path,
+    *,
+    done: pa.Table | Path | None = None,
+    outside: str | Sequence[str] = (),
+    on_listing: Callable[[int], None] | None = None,
+) -> PlanSummary:
+    """Lists `roots` and writes their plan to `out_path` (PLAN_SCHEMA, sorted by unit, row groups of whole units).
+
+    `done` is a table, or a Parquet file of one, with `recording_id` and, where it matters, `catalogue_row_sha256`, one
+    row per recording: these are left out unless their catalogue row is another now. What lies under `outside` (URIs of
+    lake and ledger) is no source. `on_listing` is called with the number listed so far. Raises ConfigError for a root
+    that cannot be read or whose name stands twice, and for a source that is listed twice.
+    """
+    names = [root.name for root in roots]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"two source roots are called `{twice}`; give one of them another name: --source NAME=URI")
+    ignored = Ignored()
+    skip = (outside,) if isinstance(outside, str) else outside
+    listed = (source for root in roots for source in list_sources(root, sources, ignored, skip))
+    uris = {root.name: root.uri for root in roots}
+    summary = plan_sources(listed, catalogue, config, out_path, done=done, root_uris=uris, on_listing=on_listing)
+    causes = dict(sorted(ignored.counts.items()))
+    return replace(
+        summary, ignored=ignored.total, ignored_by_cause=causes, ignored_examples=dict(sorted(ignored.examples.items()))
+    )
+
+
+def plan_sources(
+    sources: Iterable[Source],
+    catalogue: Catalogue | None,
+    config: PlanConfig,
+    out_path: Path,
+    *,
+    done: pa.Table | Path | None = None,
+    root_uris: Mapping[str, str] = MappingProxyType({}),
+    on_listing: Callable[[int], None] | None = None,
+) -> PlanSummary:
+    """As `write_plan`, for sources that are listed already; `root_uris` lets catalogue rows that name URIs count."""
+    with tempfile.TemporaryDirectory(dir=out_path.parent, prefix="planning-") as folder:
+        spooled = Path(folder) / "listed.parquet"
+        listed = spool(_batches(_listed(sources, catalogue, config, root_uris), on_listing), spooled)
+        with Sorter(spooled, done, config.sort_memory_bytes) as todo:
+            totals = todo.totals()
+            written = write_units(todo, _limits(config, totals), out_path)
+    return PlanSummary(
+        units=written.units,
+        sources=written.sources,
+        estimated_s=totals.estimated_ms / 1000,
+        size_bytes=totals.size_bytes,
+        longest_unit_s=written.longest_unit_s,
+        longest_deadline_s=written.longest_deadline_s,
+        listed=listed,
+        done=listed - written.sources,
+        catalogue_changed=totals.catalogue_changed,
+        without_row=written.without_row,
+        unmatched_rows=catalogue.unmatched if catalogue else 0,
+        unmatched_examples=catalogue.unmatched_examples() if catalogue else (),
+    )
+
+
+def _limits(config: PlanConfig, totals: Totals) -> UnitLimits:
+    share_s = totals.estimated_ms / 1000 / config.units_at_least
+    audio_s = min(config.unit_audio_s, max(config.unit_min_audio_s, share_s))
+    return UnitLimits(
+        audio_ms=round(audio_s * 1000),
+        sources=config.unit_max_sources,
+        size_bytes=config.unit_max_bytes,
+        deadline_base_s=config.deadline_base_s,
+        deadline_s_per_audio_s=config.deadline_s_per_audio_s,
+    )
+
+
+def _listed(
+    sources: Iterable[Source], catalogue: Catalogue | None, config: PlanConfig, root_uris: Mapping[str, str]
+) -> Iterator[Listed]:
+    rates = {**BYTES_PER_S, **config.bytes_per_s}
+    bucket_of = lru_cache(maxsize=65_536)(lambda people: _bucket(people, config.subject_buckets))
+    for source in sources:
+        entry = catalogue.entry_for(source.root, source.path, root_uris.get(source.root, "")) if catalogue else None
+        people = entry.people if entry else ""
+        yield Listed(
+            bucket=bucket_of(people),
+            people=people,
+            recording_id=source.recording_id,
+            source_root=source.root,
+            source_path=source.path,
+            source_version=source.version,
+            source_size_bytes=source.size_bytes,
+            estimated_ms=round(1000 * estimated_s(source.path, source.size_bytes, rates)),
+            catalogue_row=entry.json if entry else None,
+            catalogue_row_sha256=entry.sha256 if entry else None,
+        )
+
+
+def _bucket(people: str, buckets: int) -> int:
+    """Sources of nobody that is named come first, in the order of their paths."""
+    if not people:
+        return _NOBODY
+    return int.from_bytes(hashlib.blake2b(people.encode(), digest_size=8).digest(), "big") % buckets
+
+
+def _batches(rows: Iterator[Listed], on_listing: Callable[[int], None] | None) -> Iterator[list[Listed]]:
+    listed = 0
+    while batch := list(islice(rows, _LISTING_BATCH)):
+        listed += len(batch)
+        if on_listing is not None:
+            on_listing(listed)
+        yield batch
