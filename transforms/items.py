@@ -164,6 +164,10 @@ class Utterance:
     quality_flags: tuple[str, ...] = ()
     accent: Accent | None = None
     text: str | None = None
+    channel: ChannelMeasurements = ChannelMeasurements(channel=0)
+    """Damage and bandwidth of the track it was cut from."""
+    band_power: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    """Power per frame and band (`transforms.spectrum`), made by the first stage that needs it, for those that follow."""
     columns: Mapping[str, Any] = field(default_factory=dict)
     """Columns of the user's own stages."""
     models: Mapping[str, str] = field(default_factory=dict)
