@@ -1,0 +1,155 @@
+"""Signal-to-noise ratio of an utterance, blind: from the recording alone, without its clean twin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from schemas.errors import Rejected
+from schemas.model import Frozen
+from schemas.sound import Region, Samples
+from transforms.items import Utterance
+from transforms.spectrum import FRAME_HZ, BandPower, band_power, speech_frames
+from transforms.stage import each
+
+_FLOOR_QUANTILE = 0.2
+_FLOOR_BIAS = 1.5
+_PRESENCE_RATIO = 3.0
+_CLICK_RATIO = 8.0
+_SILENCE = 1e-11
+
+# Weights of (1, to_all, to_pauses, to_steady, to_all over 15 dB), fitted by absolute error on one half of the voices
+# and noises; the other half gave the errors that `snr_db` states.
+_CALIBRATION = (-2.565, 0.785, 0.369, 0.088, -0.112)
+
+
+class SnrConfig(Frozen):
+    """How speech to noise is estimated."""
+
+    method: Literal["noise_tracking"] = Field(
+        default="noise_tracking", description="estimator; noise_tracking is classical and needs no model"
+    )
+    min_speech_s: float = Field(
+        default=0.5, ge=0.1, le=30, description="with less speech than this it is null, seconds"
+    )
+
+
+_DEFAULTS = SnrConfig()
+
+
+class MeasureSnr:
+    """Sets `snr_db`."""
+
+    name, version = "measure_snr", 1
+
+    def __init__(self, config: SnrConfig) -> None:
+        self.config = config
+
+    def open(self) -> None:
+        """No model to load."""
+
+    def __call__(self, batch: list[Utterance]) -> list[Utterance | Rejected]:
+        return each(batch, self._measured)
+
+    def _measured(self, utterance: Utterance) -> Utterance:
+        power = band_power(utterance.samples) if utterance.band_power is None else utterance.band_power
+        is_speech = speech_frames(utterance.speech, len(power))
+        return replace(utterance, band_power=power).measured(snr_db=snr_db_of(power, is_speech, self.config))
+
+
+def snr_db(samples: Samples, speech: tuple[Region, ...], config: SnrConfig = _DEFAULTS) -> float | None:
+    """Power of speech over power of noise while speech is active, above 60 Hz, dB, rounded to 0.1.
+
+    `samples` are 16 kHz mono, `speech` regions in them. An estimate: on 422 dry mixtures of −5 to 35 dB of voices and
+    noises that it was not fitted on, the mean error is 3.2 dB, the median 1.9: 1.6 to 2.2 in rain, surf, steady and
+    coloured noise; 4 to 8 where the noise is itself a voice (hens; a recording that comes and goes like syllables),
+    which it takes for speech. Noisy mixtures read high there, and above 25 dB it reads low, by 2.4 dB on average. In
+    rooms the late tail counts as noise. None when there is less than `min_speech_s` of speech, or no
+    noise that could be told from digital silence.
+    """
+    power = band_power(samples)
+    return snr_db_of(power, speech_frames(speech, len(power)), config)
+
+
+def snr_db_of(power: BandPower, is_speech: NDArray[np.bool_], config: SnrConfig) -> float | None:
+    """`snr_db` from band power, shape (frames, bands), and which frames are speech, shape (frames,)."""
+    # Frames that a gate or an editor has zeroed say nothing about the noise under the speech.
+    is_heard = power.sum(axis=1) > _SILENCE
+    power, is_speech = power[is_heard], is_speech[is_heard]
+    if np.count_nonzero(is_speech) < max(3.0, config.min_speech_s * FRAME_HZ):
+        return None
+    clicks = click_power(power)
+    calm = power - clicks
+    noise = track_noise(calm, is_speech)
+    signal = _mean(np.maximum(calm - noise, 0)[is_speech])
+    steady = float(noise.sum())
+    all_noise = steady + _mean(clicks[is_speech])
+    pauses = _pauses(power, is_speech)
+    pause_noise = steady if pauses is None else _mean(pauses)
+    if min(signal, steady, pause_noise) < _SILENCE:
+        return None
+    to_all, to_pauses, to_steady = (
+        10 * np.log10(ratio) for ratio in (signal / all_noise, _mean(power[is_speech]) / pause_noise, signal / steady)
+    )
+    terms = (1.0, to_all, to_pauses, to_steady, max(to_all - 15, 0.0))
+    return round(float(np.dot(_CALIBRATION, terms)), 1)
+
+
+def track_noise(power: BandPower, is_speech: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Mean noise power per band under the speech, shape (bands,).
+
+    A low quantile over time gives each band's floor; from it follows how likely speech is present in each frame and
+    band, and the noise is the mean of power weighted by absence, which leans on the floor where speech never stops.
+    After I. Cohen, Noise spectrum estimation in adverse environments, IEEE TSAP 11(5), 2003, over the whole utterance
+    (it is short) in the place of a recursion.
+    """
+    smooth = _smoothed(power)
+    rank = int(_FLOOR_QUANTILE * (len(smooth) - 1))
+    floor = np.partition(smooth, rank, axis=0)[rank] * np.float32(_FLOOR_BIAS) + np.float32(1e-15)
+    # A frame that the voice detector calls a pause is likelier to be noise in every band.
+    prior = np.where(is_speech, np.float32(1), np.float32(4))[:, None]
+    noise: NDArray[np.float32] = floor
+    for _ in range(2):
+        ratio = np.minimum(smooth / (noise * np.float32(_PRESENCE_RATIO)), np.float32(1e6))
+        absence = prior / (1 + ratio * ratio * ratio)
+        heard = np.einsum("tb,tb->b", absence, np.minimum(power, 4 * noise))
+        noise = (heard + 2 * floor) / (absence.sum(axis=0) + 2)
+    return noise
+
+
+def click_power(power: BandPower) -> BandPower:
+    """Power of crackles and clicks: what stands 9 dB over both its neighbours in time. Speech lasts longer."""
+    around = np.empty_like(power)
+    np.maximum(power[:-2], power[2:], out=around[1:-1])
+    around[0], around[-1] = power[1], power[-2]
+    return np.where(power > np.float32(_CLICK_RATIO) * around, power - around, np.float32(0))
+
+
+def _pauses(power: BandPower, is_speech: NDArray[np.bool_]) -> BandPower | None:
+    """Frames of pauses, without those that touch speech where others are left; None when there are too few."""
+    is_near = is_speech.copy()
+    is_near[1:] |= is_speech[:-1]
+    is_near[:-1] |= is_speech[1:]
+    for is_out in (is_near, is_speech):
+        if np.count_nonzero(~is_out) >= 3:
+            return power[~is_out]
+    return None
+
+
+def _mean(power: BandPower) -> float:
+    """Mean over frames of the power in all bands."""
+    return float(power.sum(axis=1).mean())
+
+
+def _smoothed(power: BandPower) -> BandPower:
+    """Mean of each frame and its two neighbours."""
+    smooth = power.copy()
+    smooth[1:] += power[:-1]
+    smooth[:-1] += power[1:]
+    smooth[1:-1] /= 3
+    smooth[[0, -1]] /= 2
+    return smooth
