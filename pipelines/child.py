@@ -91,22 +91,36 @@ def _one_thread() -> None:
     pa.set_io_thread_count(1)
 
 
+class _NoPandas:
+    """Answers the import of pandas, and of nothing else, with "not here"."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("pandas is not imported for a question", name=name)
+
+
 def _never_import_pandas_for_a_question() -> None:
-    """PyArrow imports pandas (0.7 s, 60 MB) to ask whether a list is a Series; once told "not here", it stops asking."""
+    """PyArrow imports pandas (0.7 s, 60 MB) to ask whether a list is a Series; once told "not here", it stops asking.
+
+    A stage of the user's own may still import pandas afterwards.
+    """
     import pyarrow as pa
 
     if "pandas" not in sys.modules:
-        sys.modules["pandas"] = None  # type: ignore[assignment]
-        pa.array([0])
-        del sys.modules["pandas"]
+        sys.meta_path.insert(0, _NoPandas)
+        try:
+            pa.array([0])
+        finally:
+            sys.meta_path.remove(_NoPandas)
 
 
 def _calls(connection: Connection) -> Any:
     from pipelines.unit import Calls
 
-    def in_hand(sources: Any) -> None:
+    def in_hand(sources: Any, total: int) -> None:
         seconds = sum(planned.estimated_s for planned in sources)
-        connection.send(("in_hand", [planned.source.recording_id for planned in sources], seconds))
+        connection.send(("in_hand", [planned.source.recording_id for planned in sources], seconds, total))
 
     def may_commit(counts: Any) -> None:
         connection.send(("may_commit", counts.model_dump(mode="json")))

@@ -17,7 +17,6 @@ from pipelines.sources import SourcesConfig
 from schemas.errors import ConfigError
 from schemas.model import Frozen, nearest, parse
 from transforms.accent import AccentConfig
-from transforms.channel import ChannelConfig
 from transforms.cut import CutConfig
 from transforms.decode import DecodeConfig
 from transforms.diarize import DiarizeConfig
@@ -60,7 +59,6 @@ class Config(Frozen):
     """A whole configuration file."""
 
     decode: DecodeConfig = Field(default=DecodeConfig(), description="reading audio files")
-    channel: ChannelConfig = Field(default=ChannelConfig(), description="damage and bandwidth of each channel")
     vad: VadConfig = Field(default=VadConfig(), description="where there is speech")
     diarize: DiarizeConfig = Field(default=DiarizeConfig(), description="who speaks when")
     cut: CutConfig = Field(default=CutConfig(), description="cutting turns into utterances")
@@ -95,7 +93,6 @@ class Config(Frozen):
 
 RECIPE_KEYS = (
     "decode",
-    "channel",
     "vad",
     "diarize",
     "cut",

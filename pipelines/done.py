@@ -15,7 +15,7 @@ from lake.lake import Lake
 from lake.runs import plan_batches
 from pipelines.config import ConsentConfig
 from pipelines.gate import ConsentGate, Held
-from pipelines.plan import PlannedSource, planned_sources
+from pipelines.plan import PlannedSource, planned_source
 from schemas.consent import DenyReason
 from schemas.errors import RETRIABLE
 from schemas.ledger import Event, EventType
@@ -65,7 +65,7 @@ def _committed(lake: Lake, run: RunRecord) -> Iterator[tuple[str, str, str, str 
 
 def _planned(lake: Lake, run: RunRecord) -> Iterator[tuple[str, PlannedSource]]:
     for batch in plan_batches(lake, run):
-        yield from zip(batch.column("unit_id").to_pylist(), planned_sources(batch), strict=True)
+        yield from ((row["unit_id"], planned_source(row)) for row in batch.to_pylist())
 
 
 def _is_still_held(gate: ConsentGate, planned: PlannedSource, reason: str) -> bool:

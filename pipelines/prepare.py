@@ -128,7 +128,7 @@ class Preparer:
         """Cuts, measures and encodes what is left, utterances of several recordings together."""
         recordings: dict[int, Recording] = {}
         put_aside: dict[int, Held | Rejected] = {}
-        cuts: list[tuple[int, Cut, int]] = []
+        cuts: list[tuple[int, Cut]] = []
         refused: dict[int, Counter[Reason]] = defaultdict(Counter)
         for n, item in enumerate(items):
             if isinstance(item, Held | Rejected):
@@ -142,7 +142,7 @@ class Preparer:
             with self._timed("cut"):
                 found, too_short = self.stages.cutter.cuts(item)
             refused[n].update(too_short)
-            cuts += [(n, cut, len(found)) for cut in found]
+            cuts += [(n, cut) for cut in found]
         pieces = self._measured(batch, admissions, recordings, cuts, refused)
         return [
             self._outcome(batch[n], recordings.get(n), admissions[n], put_aside.get(n), pieces[n], refused[n])
@@ -154,16 +154,16 @@ class Preparer:
         batch: Sequence[PlannedSource],
         admissions: Sequence[Admission | None],
         recordings: Mapping[int, Recording],
-        cuts: Sequence[tuple[int, Cut, int]],
+        cuts: Sequence[tuple[int, Cut]],
         refused: Mapping[int, Counter[Reason]],
     ) -> dict[int, list[Piece]]:
         pieces: dict[int, list[Piece]] = defaultdict(list)
         for group in self._groups(recordings, cuts):
             with self._timed("load"):
-                items: list[Any] = [utterance_of(recordings[n], cut, count) for n, cut, count in group]
+                items: list[Any] = [utterance_of(recordings[n], cut) for n, cut in group]
             for stage in self.stages.utterance:
                 items = self._through(stage, items)
-            for (n, _, _), item in zip(group, items, strict=True):
+            for (n, _), item in zip(group, items, strict=True):
                 try:
                     if isinstance(item, Rejected):
                         raise item
@@ -173,10 +173,10 @@ class Preparer:
         return pieces
 
     def _groups(
-        self, recordings: Mapping[int, Recording], cuts: Sequence[tuple[int, Cut, int]]
-    ) -> Iterator[list[tuple[int, Cut, int]]]:
+        self, recordings: Mapping[int, Recording], cuts: Sequence[tuple[int, Cut]]
+    ) -> Iterator[list[tuple[int, Cut]]]:
         """Cuts in order, as many together as `limits.batch_audio_s` allows."""
-        group: list[tuple[int, Cut, int]] = []
+        group: list[tuple[int, Cut]] = []
         seconds = 0.0
         for entry in cuts:
             decoded = recordings[entry[0]].decoded

@@ -55,7 +55,7 @@ def build_stages(config: Config, spool_dir: Path) -> Stages:
     if config.accent is not None:
         measure.append(TagAccent(config.accent))
     return Stages(
-        recording=(Decode(config.decode, spool_dir, config.channel), DetectSpeech(config.vad), Diarize(config.diarize)),
+        recording=(Decode(config.decode, spool_dir), DetectSpeech(config.vad), Diarize(config.diarize)),
         cutter=CutTurns(config.cut),
         utterance=(*measure, *own),
         declared_columns=declared_columns(own),

@@ -75,6 +75,7 @@ class Supervisor:
         self._may_commit = may_commit
         self._process: Any = None
         self._connection: Any = None
+        self._sources = 0
         self._folder = tempfile.mkdtemp(prefix="provoice-", dir=spec.work_dir or None)
         self._stopping = threading.Event()
 
@@ -90,6 +91,17 @@ class Supervisor:
                 return answer
             log.warning("unit %s, attempt %d: %s: %s", unit_id, number, answer.reason.value, answer.detail)
             known.learn(answer, self._limits.tries)
+            self._give_up_early(known)
+
+    def _give_up_early(self, known: _Known) -> None:
+        """The breaker judges a unit when it is done; one in which source after source fails need not get there."""
+        failed = len(known.doomed)
+        if failed >= self._limits.breaker_min and failed > self._limits.breaker_share * self._sources:
+            last = next(reversed(known.doomed.values()))
+            raise RunStopped(
+                f"{failed} of the {self._sources} sources of one unit crashed or failed, the last with {last.reason.value}: "
+                f"{last.detail}; this looks like a fault of the set-up, not of the files"
+            )
 
     def close(self) -> None:
         """Ends the child, and removes what it left on disk. A thread that is in `run` sees RunStopped."""
@@ -113,7 +125,7 @@ class Supervisor:
                 return said
             kind, *rest = said
             if kind == "in_hand":
-                in_hand, seconds = tuple(rest[0]), rest[1]
+                in_hand, seconds, self._sources = tuple(rest[0]), rest[1], rest[2]
                 allowed = self._limits.seconds_per_source * len(in_hand) + self._limits.seconds_per_audio_s * seconds
                 due = time.monotonic() + allowed if in_hand else float("inf")
             elif kind == "may_commit":

@@ -44,7 +44,8 @@ class Attempt:
 class Calls:
     """What the worker process tells its supervisor while it works."""
 
-    in_hand: Callable[[Sequence[PlannedSource]], None]
+    in_hand: Callable[[Sequence[PlannedSource], int], None]
+    """Which sources are worked on now, and how many the unit has."""
     may_commit: Callable[[Counts], None]
     """Raises RunStopped where the breaker holds."""
 
@@ -81,9 +82,9 @@ class UnitJob:
                 )
                 outcomes: list[Outcome] = []
                 for batch in _batches(unit.sources, attempt.alone, self.config.limits.batch_audio_s):
-                    calls.in_hand(batch)
+                    calls.in_hand(batch, len(unit.sources))
                     outcomes += preparer(batch, attempt.doomed or {})
-                calls.in_hand(())
+                calls.in_hand((), len(unit.sources))
                 objects = self._uploaded(outcomes, scratch, names, folder)
             counts = account(outcomes, unit)
             calls.may_commit(counts)

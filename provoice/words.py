@@ -37,8 +37,22 @@ def planned(summary: PlanSummary) -> str:
     return (
         f"{several(summary.sources, 'source')} in {several(summary.units, 'unit')}, "
         f"about {hours(summary.estimated_s)} of audio, {size(summary.size_bytes)}\n"
-        f"{several(summary.ignored, 'other file')} ignored (sources.include)\n"
+        f"{several(summary.ignored, 'other file')} ignored{_causes(summary.ignored_by_cause)}\n"
+        + (f"{summary.done:,} left out: done by earlier runs, or held as before\n" if summary.done else "")
+        + (f"{summary.without_row:,} sources of which the catalogue says nothing\n" if summary.without_row else "")
+        + _unmatched(summary)
     )
+
+
+def _causes(counts: Mapping[str, int]) -> str:
+    return f" ({reasons(counts)})" if counts else ""
+
+
+def _unmatched(summary: PlanSummary) -> str:
+    if not summary.unmatched_rows:
+        return ""
+    shown = ", ".join(summary.unmatched_examples)
+    return f"{several(summary.unmatched_rows, 'catalogue row')} match no source, for instance {shown}\n"
 
 
 def account(run: RunRecord, counts: Counts, wall_s: float) -> str:
