@@ -21,10 +21,7 @@ from transforms.items import Recording, Track, Utterance
 from transforms.partition import Atom, partition, split
 from transforms.spans import common, remaining, within
 from transforms.transcript import Transcript
-
-
-EDGE_S = 0.2
-"""Seconds by which VAD's region, padded and in frames of 32 ms, commonly reaches beyond a turn that is cut tight."""
+from transforms.vad import EDGE_S
 
 
 class CutConfig(Frozen):
@@ -127,6 +124,7 @@ def utterance_of(recording: Recording, cut: Cut) -> Utterance:
         speech=_from_start(cut.speech, place.start_sample, len(samples), track),
         overlap=_from_start(cut.overlap, place.start_sample, len(samples), track),
         text=cut.text,
+        channel=recording.decoded.channel_measurements[cut.track_index],
         models=recording.models,
     )
 

@@ -10,14 +10,13 @@ from schemas.catalogue import TextSpan
 from schemas.sound import Region, merged, total_samples
 from transforms.items import Recording, Track
 from transforms.spans import common, remaining, within
+from transforms.vad import EDGE_S
 
 if TYPE_CHECKING:
     from transforms.cut import Cut
 
 CUT_THROUGH_SHARE = 0.1
 """A span belongs to an utterance that has all but this share of its speech, and is out of one that has no more."""
-EDGE_S = 0.2
-"""Speech that the only cut may lack at the edge of a region and still hold all words; see cut.EDGE_S."""
 SLACK_S = 0.5
 """Seconds by which transcripts are commonly off at the ends of a span; no more speech than this may be amiss."""
 

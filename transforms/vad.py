@@ -20,6 +20,9 @@ from transforms.stage import each
 
 __all__ = ["DetectSpeech", "VadConfig", "gain_db", "regions_from_probability", "speech_probability"]
 
+EDGE_S = 0.2
+"""Seconds by which a region, padded and in frames of 32 ms, commonly reaches beyond a turn that is drawn tight."""
+
 
 class VadConfig(Frozen):
     """Where speech begins and ends. The defaults keep quiet far-field speech; see docs for their measured errors."""
