@@ -136,5 +136,6 @@ def _failure(error: Exception, *, is_opening: bool) -> Failure:
     trace = "" if is_ours else "".join(traceback.format_exception(error))
     if not is_ours:
         # The class may not exist, or not unpickle, on the other side.
-        error = RuntimeError(f"{type(error).__name__}: {error}") if not isinstance(error, MemoryError) else MemoryError()
+        said = "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+        error = MemoryError() if isinstance(error, MemoryError) else RuntimeError(said)
     return Failure(error, is_fatal=is_ours or is_opening, trace=trace)

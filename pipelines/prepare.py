@@ -109,8 +109,12 @@ class Preparer:
         going = [n for n, item in enumerate(items) if not isinstance(item, Held | Rejected)]
         out = list(items)
         if going:
-            with self._timed(stage.name):
-                answers = stage([items[n] for n in going])
+            try:
+                with self._timed(stage.name):
+                    answers = stage([items[n] for n in going])
+            except Exception as error:
+                error.add_note(f"in stage {stage.name}")  # whoever reads the failure asks first: in which one?
+                raise
             if len(answers) != len(going):
                 raise RuntimeError(f"stage {stage.name} answered {len(answers)} of {len(going)} items")
             for n, answer in zip(going, answers, strict=True):

@@ -63,8 +63,8 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.10g}"
-    plain = plain(value)
-    return json.dumps(plain, ensure_ascii=False) if isinstance(plain, dict | list) else str(plain)
+    shown = plain(value)
+    return json.dumps(shown, ensure_ascii=False) if isinstance(shown, dict | list) else str(shown)
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -144,7 +144,7 @@ def _description(field: Any) -> str:
 def _histogram(connection: duckdb.DuckDBPyConnection, name: str, description: str) -> Histogram:
     low, high, median, measured, total = connection.execute(
         f"select min({name}), max({name}), median({name}), count({name}), count(*) from _u"
-    ).fetchone() or (None, None, None, 0, 0)
+    ).fetchall()[0]
     unit = name.rsplit("_", 1)[-1]
     units = {"db": "dB", "s": "s", "ratio": "", "lufs": "LUFS", "dbfs": "dBFS", "hz": "Hz", "offset": ""}
     if low is None or high is None:
