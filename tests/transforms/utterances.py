@@ -45,7 +45,8 @@ def speechlike(duration_s: float, level_dbfs: float = -20.0, seed: int = 0) -> S
     made = voice * loudness * np.sin(np.pi * ((4 * t) % 1)) ** 2
     power = np.convolve(made**2, np.full(400, 1 / 400), mode="same")
     active = float(np.mean(made[power > 1e-3 * power.max()] ** 2))
-    return (made * 10 ** (level_dbfs / 20) / np.sqrt(active)).astype(np.float32)
+    scaled: Samples = (made * 10 ** (level_dbfs / 20) / np.sqrt(active)).astype(np.float32)
+    return scaled
 
 
 def in_room(dry: Samples, rt60_s: float, seed: int = 0) -> Samples:
@@ -54,7 +55,8 @@ def in_room(dry: Samples, rt60_s: float, seed: int = 0) -> Samples:
     response = np.random.default_rng(seed).standard_normal(len(t)) * 10 ** (-3 * t / rt60_s)
     n = 1 << (len(dry) + len(t)).bit_length()
     wet = np.fft.irfft(np.fft.rfft(dry, n) * np.fft.rfft(response, n), n)[: len(dry)]
-    return (0.3 * wet / np.abs(wet).max()).astype(np.float32)
+    scaled: Samples = (0.3 * wet / np.abs(wet).max()).astype(np.float32)
+    return scaled
 
 
 def steady_noise(samples: Samples, level_dbfs: float, seed: int = 1) -> Samples:
