@@ -9,8 +9,9 @@ DEMO ?= demo
 export OMP_NUM_THREADS := 1
 
 # No C compiler is needed: wheels only, but for one package that comes as pure Python source.
+# Byte code is compiled on first import, and only of what is imported: that saves a minute.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-INSTALL := $(PIP) install --quiet --only-binary :all: --no-binary google-apitools -c constraints.txt
+INSTALL := $(PIP) install --quiet --no-compile --only-binary :all: --no-binary google-apitools -c constraints.txt
 KEY := $(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-12)
 DEMO_READY := $(VENV)/.ready-demo-$(KEY)
 TEST_READY := $(VENV)/.ready-test-$(KEY)
@@ -55,7 +56,7 @@ $(DEMO_READY): | $(BIN)/python
 	@echo "installing provoice into $(VENV): some minutes and 5 GB the first time, for torch"
 	$(INSTALL) -e '.[diarization]'
 	@# --no-deps: its dependency webrtcvad wants a compiler, and only the encoder's weights are read.
-	$(PIP) install --quiet --no-deps --only-binary :all: -c constraints.txt resemblyzer
+	$(INSTALL) --no-deps resemblyzer
 	@touch $@
 
 $(TEST_READY): | $(DEMO_READY)
