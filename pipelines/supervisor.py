@@ -9,9 +9,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +21,7 @@ import psutil
 from pipelines.child import Failure, JobSpec, serve
 from pipelines.config import Limits
 from pipelines.unit import Attempt
+from pipelines.work_dir import WorkDir
 from schemas.errors import ProvoiceError, Reason, Rejected, RunStopped
 from schemas.model import parse
 from schemas.records import Commit, Counts
@@ -76,7 +75,7 @@ class Supervisor:
         self._process: Any = None
         self._connection: Any = None
         self._sources = 0
-        self._folder = tempfile.mkdtemp(prefix="provoice-", dir=spec.work_dir or None)
+        self._work_dir = WorkDir(spec.work_dir)
         self._stopping = threading.Event()
 
     def run(self, unit_id: str) -> Commit:
@@ -110,7 +109,7 @@ class Supervisor:
         if process is not None:
             process.kill()
             process.join(10)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._work_dir.close()
 
     def _attempt(self, attempt: Attempt) -> Commit | Death:
         if self._process is None:
@@ -176,7 +175,7 @@ class Supervisor:
         # The fork server imports once what every child needs, so that a new child costs only its models.
         context.set_forkserver_preload(["pipelines.unit", "pipelines.child", "pyarrow.parquet", "onnxruntime", "soundfile"])
         ours, theirs = context.Pipe()
-        spec = JobSpec(self._spec.lake_uri, self._spec.run_number, self._spec.config, self._folder)
+        spec = JobSpec(self._spec.lake_uri, self._spec.run_number, self._spec.config, str(self._work_dir.path))
         process = context.Process(target=serve, args=(theirs, spec), daemon=True, name="provoice-worker")
         process.start()
         theirs.close()
