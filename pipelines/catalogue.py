@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from pipelines.catalogue_cells import Cells
 from pipelines.catalogue_formats import Values, place, read_rows
-from pipelines.catalogue_rows import read_row
-from pipelines.manifests import manifest_reader, read_manifest
+from pipelines.catalogue_rows import OF_ONE_SOURCE, PLACES, read_row
+from pipelines.manifests import manifest_reader
 from pipelines.sources import canonical_uri
 from schemas.catalogue import CatalogueRow
 from schemas.errors import ConfigError
@@ -22,6 +22,7 @@ from schemas.errors import ConfigError
 _EXACT, _PREFIX = 0, 1
 _CACHE_KIB = 65_536
 _EXAMPLES = 5
+_REMEMBERED = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +38,12 @@ class Entry:
         return CatalogueRow.model_validate_json(self.json)
 
 
-@dataclass(frozen=True, slots=True)
-class _Keyed:
-    number: int
-    kind: int
-    key: str
-    root: str
-    entry: Entry
-
-
 class Catalogue:
     """Rows by place. A private database on disk that vanishes with the object; not for sharing between threads."""
 
-    def __init__(self, uri: str, rows: Iterable[tuple[int, Values, CatalogueRow]]) -> None:
+    def __init__(self, uri: str, rows: Iterable[tuple[int, Values]]) -> None:
         self.uri = uri
+        self._memory: dict[tuple[tuple[str, type, object], ...], Entry] = {}
         self._lengths: set[int] = set()
         self._has_uris = False
         # An empty name is SQLite's temporary file: it is gone when the connection is, and memory holds only the cache.
@@ -68,14 +61,32 @@ class Catalogue:
         self.rows: int = self._database.execute("SELECT count(*) FROM entries").fetchone()[0]
         self._used = bytearray(self.rows + 1)
 
-    def _inserted(self, rows: Iterable[tuple[int, Values, CatalogueRow]]) -> Iterator[tuple[int | str, ...]]:
-        for number, values, row in rows:
-            keyed = _keyed(Cells(self.uri, number, values), row)
-            if keyed.kind == _PREFIX:
-                self._lengths.add(len(keyed.key))
-            self._has_uris |= _is_uri(keyed.key)
-            entry = keyed.entry
-            yield number, keyed.kind, keyed.key, keyed.root, entry.json, entry.sha256, entry.people
+    def _inserted(self, rows: Iterable[tuple[int, Values]]) -> Iterator[tuple[int | str, ...]]:
+        for number, values in rows:
+            cells = Cells(self.uri, number, values)
+            kind, key, root = _place(cells)
+            entry = self._entry(cells)
+            if kind == _PREFIX:
+                self._lengths.add(len(key))
+            self._has_uris |= _is_uri(key)
+            yield number, kind, key, root, entry.json, entry.sha256, entry.people
+        self._memory.clear()
+
+    def _entry(self, cells: Cells) -> Entry:
+        """What the row says. Most rows say what another said, of another place: that is read once."""
+        # With its type, for 1 == True.
+        said = tuple((column, type(value), value) for column, value in cells.values.items() if column not in PLACES)
+        try:
+            known = self._memory.get(said)
+        except TypeError:  # lists and objects
+            return _entry_of(read_row(cells))
+        if known is None:
+            known = _entry_of(read_row(cells))
+            if not any(column in OF_ONE_SOURCE for column, *_ in said):
+                if len(self._memory) >= _REMEMBERED:
+                    self._memory.clear()
+                self._memory[said] = known
+        return known
 
     def _index(self) -> None:
         try:
@@ -149,24 +160,28 @@ def load_catalogue(uri: str) -> Catalogue:
 
     Raises ConfigError, naming file, line and column, at the first thing that is wrong with it.
     """
-    if reader := manifest_reader(uri):
-        return Catalogue(uri, read_manifest(uri, reader))
-    return Catalogue(uri, ((n, values, read_row(Cells(uri, n, values))) for n, values in read_rows(uri)))
+    return Catalogue(uri, (manifest_reader(uri) or read_rows)(uri))
 
 
-def _keyed(cells: Cells, row: CatalogueRow) -> _Keyed:
-    path, prefix = cells.text("path"), cells.text("prefix")
-    if (path is None) == (prefix is None):
-        said = "a row has a `path` or a `prefix`, and not both; the prefix `*` is everything"
-        raise cells.fault(None, said)
-    root = cells.word("root") or ""
-    text, kind = (path, _EXACT) if path is not None else (_beginning(prefix or ""), _PREFIX)
-    key = unicodedata.normalize("NFC", _place(cells, text or "", "prefix" if kind else "path"))
-    if _is_uri(key) and root:
-        raise cells.fault("root", "a place that is a whole URI has no root beside it")
+def _entry_of(row: CatalogueRow) -> Entry:
     json = row.to_json()
     people = "\n".join(sorted(subject.subject_id for subject in row.subjects))
-    return _Keyed(cells.number, kind, key, root, Entry(json, hashlib.sha256(json.encode()).hexdigest(), people))
+    return Entry(json, hashlib.sha256(json.encode()).hexdigest(), people)
+
+
+def _place(cells: Cells) -> tuple[int, str, str]:
+    """Kind, key and root name of the place that a row speaks of."""
+    path, prefix = cells.text("path"), cells.text("prefix")
+    if path is not None and prefix is None:
+        kind, key = _EXACT, _spelt(cells, path, "path")
+    elif prefix is not None and path is None:
+        kind, key = _PREFIX, _spelt(cells, _beginning(prefix), "prefix")
+    else:
+        raise cells.fault(None, "a row has a `path` or a `prefix`, and not both; the prefix `*` is everything")
+    root = cells.word("root") or ""
+    if root and _is_uri(key):
+        raise cells.fault("root", "a place that is a whole URI has no root beside it")
+    return kind, key, root
 
 
 def _beginning(prefix: str) -> str:
@@ -176,16 +191,17 @@ def _beginning(prefix: str) -> str:
     return prefix if prefix.endswith("/") else f"{prefix}/"
 
 
-def _place(cells: Cells, text: str, column: str) -> str:
+def _spelt(cells: Cells, text: str, column: str) -> str:
+    """One spelling per place, as listings have it: NFC, no `./`, whole URIs as roots are spelt."""
     if text in (".", "./", "/"):
         raise cells.fault(column, f"{text!r} names no source; the prefix `*` is everything")
-    if not _is_uri(text):
-        text = text.removeprefix("./")
-        if ".." in text.split("/"):
-            raise cells.fault(column, f"{text!r} leaves its root")
-        return text
-    # Spelt as roots are, so that the two can be compared; the slash that ends a folder is put back.
-    return canonical_uri(text) + ("/" if text.endswith("/") else "")
+    if _is_uri(text):
+        # The slash that ends a folder is put back.
+        return unicodedata.normalize("NFC", canonical_uri(text) + ("/" if text.endswith("/") else ""))
+    text = text.removeprefix("./")
+    if ".." in text.split("/"):
+        raise cells.fault(column, f"{text!r} leaves its root")
+    return unicodedata.normalize("NFC", text)
 
 
 def _is_uri(text: str) -> bool:

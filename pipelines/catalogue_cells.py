@@ -62,7 +62,9 @@ class Cells:
 
     def items(self, column: str) -> list[Any]:
         """A list: as such, as JSON in a cell that begins with `[`, or the pieces between semicolons."""
-        value = self.values.get(column, [])
+        value = self.values.get(column)
+        if value is None:
+            return []
         if isinstance(value, str) and value.lstrip().startswith("["):
             try:
                 value = json.loads(value)
@@ -100,7 +102,9 @@ class Cells:
             raise self.fault(column, f"{value!r} is no instant; write 2026-03-01T12:00:00Z, or a date")
         if value.tzinfo is None:
             raise self.fault(column, f"{value.isoformat()} has no time zone; write 2026-03-01T12:00:00Z, or a date")
-        return datetime.fromisoformat(value.isoformat()).astimezone(UTC)
+        # Other classes count nanoseconds; text is the way to a plain one.
+        plain = value if type(value) is datetime else datetime.fromisoformat(value.isoformat())
+        return plain.astimezone(UTC)
 
     def _parsed(self, column: str, text: str) -> date | datetime:
         if not (found := _DATE_OR_INSTANT.fullmatch(text)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -40,37 +40,43 @@ COLUMNS: Mapping[str, str] = {
 """Every column and its meaning; besides them, any `extra.NAME`."""
 
 _SUBJECT = re.compile(r"([^\s;:@]+)(?::([A-Za-z_]+))?(?:@([0-9]+))?")
-_OF_ONE_SOURCE = ("text", "transcript", "text_spans", "rttm", "spans")
+PLACES = ("path", "prefix", "root")
+"""Columns that say which sources a row speaks of, and nothing else."""
+
+OF_ONE_SOURCE = ("text", "transcript", "text_spans", "rttm", "spans")
+"""Columns that can be true of one source only."""
+
 _SAY_THE_SAME = (
     ("subject", "subjects"),
     ("rttm", "spans"),
     ("text", "transcript", "text_spans"),
 )
+_PLAIN: Mapping[str, Callable[[Cells, str], object]] = {
+    "complete": Cells.flag,
+    "collected_at": Cells.instant,
+    "language": Cells.word,
+    "accent": Cells.word,
+    "synthetic": Cells.flag,
+    "speakers": Cells.whole,
+}
 
 
 def read_row(cells: Cells) -> CatalogueRow:
     """What the row says, places apart. Raises ConfigError naming file, line and column for what it cannot mean."""
     _check_columns(cells)
+    said = {column: read(cells, column) for column, read in _PLAIN.items() if column in cells.values}
     spans = _spans(cells)
     text, text_spans = _texts(cells)
-    row = parse(
-        CatalogueRow,
-        {
-            "subjects": _subjects(cells, spans),
-            "complete": cells.flag("complete") or False,
-            "spans": spans,
-            "grant_ids": tuple(map(str, cells.items("grant_ids"))),
-            "collected_at": cells.instant("collected_at"),
-            "language": cells.word("language"),
-            "accent": cells.word("accent"),
-            "text": text,
-            "text_spans": text_spans,
-            "synthetic": cells.flag("synthetic"),
-            "speakers": cells.whole("speakers"),
-            "extra": extra_columns(cells, cells.values),
-        },
-        cells.where(),
-    )
+    told = {
+        **{column: value for column, value in said.items() if value is not None},
+        "subjects": _subjects(cells, spans),
+        "spans": spans,
+        "grant_ids": tuple(map(str, cells.items("grant_ids"))),
+        "text": text,
+        "text_spans": text_spans,
+        "extra": extra_columns(cells, cells.values),
+    }
+    row = parse(CatalogueRow, told, cells.where())
     refuse_contradictions(row, cells)
     return row
 
@@ -84,7 +90,7 @@ def _check_columns(cells: Cells) -> None:
         if len(given) > 1:
             raise cells.fault(given[1], f"`{given[0]}` says this already; give one of the two")
     if "prefix" in cells.values:
-        for column in _OF_ONE_SOURCE:
+        for column in OF_ONE_SOURCE:
             if column in cells.values:
                 raise cells.fault(column, "belongs to one source; give its row a `path`, not a `prefix`")
 

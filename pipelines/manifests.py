@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from pipelines.catalogue_cells import Cells
 from pipelines.catalogue_formats import Values, read_rows
-from pipelines.catalogue_rows import read_row
 from pipelines.manifest_lhotse import cut_rows, recording_rows
 from pipelines.manifest_nemo import nemo_rows
-from schemas.catalogue import CatalogueRow
 from schemas.errors import ConfigError
 
 _JSON = (".jsonl", ".json", ".ndjson")
@@ -38,9 +35,3 @@ def manifest_reader(uri: str) -> Reader | None:
             f"{uri}: holds supervisions; give the recordings manifest, whose supervisions are found beside it"
         )
     return None
-
-
-def read_manifest(uri: str, reader: Reader) -> Iterator[tuple[int, Values, CatalogueRow]]:
-    """One row per audio file: its first line, its catalogue columns, and what they mean."""
-    for number, values in reader(uri):
-        yield number, values, read_row(Cells(uri, number, values))

@@ -110,11 +110,11 @@ class Sorter:
         )
 
     def totals(self) -> Totals:
-        found = self._database.execute(
+        query = (
             "SELECT count(*), coalesce(sum(estimated_ms), 0), coalesce(sum(source_size_bytes), 0), "
             "count(*) FILTER (is_changed) FROM todo"
-        ).fetchone()
-        return Totals(*(int(value) for value in found or (0, 0, 0, 0)))
+        )
+        return Totals(*(int(value) for value in self._database.sql(query).fetchall()[0]))
 
     def __iter__(self) -> Iterator[Listed]:
         """In order of the plan. Raises ConfigError for a source that was listed twice."""
