@@ -145,3 +145,18 @@ def voice(seconds: float, f0_hz: float = 120.0, level_dbfs: float = -26.0, seed:
         sound = sound / (np.sqrt(np.mean(np.square(sound))) + 1e-9) * np.minimum(1, from_edge)
         made[start : start + len(sound)] = sound
     return made * np.float32(10 ** (level_dbfs / 20))
+
+
+def bare_track(n_samples: int, sample_rate_hz: int = ANALYSIS_RATE_HZ, channel: int = 0) -> Track:
+    """A track without files, for what looks only at places and never at samples."""
+    return Track(
+        channel=channel,
+        sample_rate_hz=sample_rate_hz,
+        n_samples=n_samples,
+        native_path=Path("absent.pcm"),
+        native_dtype="int16",
+        native_bits=16,
+        analysis_path=Path("absent.f32"),
+        n_analysis=rescale(n_samples, sample_rate_hz, ANALYSIS_RATE_HZ),
+        level_db=np.zeros(0, np.float32),
+    )
