@@ -22,8 +22,8 @@ MIN_SPEECH_S = 1.0
 MIN_PAUSE_S = 0.15
 DIP_DB = 2.0
 RANGE_DB = 25.0
-VOICED_BANDS = slice(1, 13)
-"""About 220 to 2,700 Hz: vowels stand out here, and hiss and rumble do not."""
+VOICED_BANDS = slice(0, 3)
+"""94 to 2,656 Hz: vowels stand out here, and hiss and rumble do not."""
 
 
 class SpeakingRate:

@@ -23,7 +23,8 @@ _PAGE = Path(__file__).resolve().parents[1] / "docs" / "your-own-stage.md"
 def _syllables(rate_hz: float, duration_s: float = 6.0) -> Samples:
     t = np.arange(round(duration_s * 16_000)) / 16_000
     loudness = np.clip(np.sin(np.pi * rate_hz * t) ** 2, 0.01, 1)
-    return (0.3 * np.sin(2 * np.pi * 500 * t) * loudness).astype(np.float32)
+    made: Samples = (0.3 * np.sin(2 * np.pi * 500 * t) * loudness).astype(np.float32)
+    return made
 
 
 def _measured(utterance: Utterance) -> Utterance:

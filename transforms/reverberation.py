@@ -13,13 +13,12 @@ from schemas.model import Frozen
 from schemas.sound import Region, Samples
 from transforms.items import Utterance
 from transforms.snr import track_noise
-from transforms.spectrum import BANDS, FRAME_HZ, BandPower, band_power, speech_frames
+from transforms.spectrum import FRAME_HZ, BandPower, band_power, speech_frames
 from transforms.stage import each
 
 LOW_CLARITY_DB = 3.0
 
-_GROUPS = 5
-_LOW_GROUPS = 2
+_LOW_BANDS = 2
 _LAGS = (2, 4, 8)
 _QUANTILES = (0.5, 0.85)
 _RANGE_DB = 20.0
@@ -144,19 +143,19 @@ def fall_statistics(power: BandPower, is_speech: NDArray[np.bool_]) -> NDArray[n
 
     Speech stops faster than rooms do: the steep end of these falls is the room's own decay. The median and a steep
     quantile are taken over all falls that start within 20 dB of the band's loudest and at least 6 dB above its noise,
-    in low (94–906 Hz) and high bands apart. None where fewer than 12 such falls are heard.
+    in low (94–1,344 Hz) and high bands apart. None where fewer than 12 such falls are heard.
     """
-    groups = power.reshape(len(power), _GROUPS, BANDS // _GROUPS).sum(axis=2)
-    noise = track_noise(groups, is_speech)
-    level_db = 10 * np.log10(np.maximum(groups, noise) + np.float32(1e-13))
+    noise = track_noise(power, is_speech)
+    level_db = 10 * np.log10(np.maximum(power, noise) + np.float32(1e-13))
     top_db = np.partition(level_db, int(0.95 * (len(level_db) - 1)), axis=0)[int(0.95 * (len(level_db) - 1))]
     lowest_db = np.maximum(top_db - _RANGE_DB, 10 * np.log10(noise + np.float32(1e-13)) + _HEADROOM_DB)
     is_loud = level_db > lowest_db
     statistics: list[float] = []
     for lag in _LAGS:
         fall_db = level_db[:-lag] - level_db[lag:]
-        is_fall = is_loud[:-lag] & (fall_db > 0)
-        for band in (slice(0, _LOW_GROUPS), slice(_LOW_GROUPS, None)):
+        # What falls to digital zero was cut by a gate or an editor, not by a room.
+        is_fall = is_loud[:-lag] & (fall_db > 0) & (power[lag:] > 0)
+        for band in (slice(0, _LOW_BANDS), slice(_LOW_BANDS, None)):
             falls = np.sort(fall_db[:, band][is_fall[:, band]])
             if len(falls) < _MIN_FALLS:
                 return None

@@ -18,11 +18,11 @@ def test_bands_touch_and_cover_everything_above_rumble() -> None:
     assert edges[-1] > 8000
 
 
-@pytest.mark.parametrize("frequency_hz", [500.0, 1000.0, 3000.0, 6500.0])
+@pytest.mark.parametrize("frequency_hz", [300.0, 1000.0, 2000.0, 3500.0, 6500.0])
 def test_a_tone_has_its_power_in_its_own_band(frequency_hz: float) -> None:
     power = band_power(tone(2.0, frequency_hz, level_dbfs=-20.0)).mean(axis=0)
     band = int(np.searchsorted(band_edges_hz(), frequency_hz) - 1)
-    assert 10 * np.log10(power[band - 1 : band + 2].sum()) == pytest.approx(-20.0, abs=0.3)
+    assert 10 * np.log10(power[band]) == pytest.approx(-20.0, abs=0.3)
     assert power[band] == power.max()
 
 
