@@ -120,6 +120,7 @@ class UnitJob:
         """Gate 2: asks before the upload, and again after it; builds anew when an answer has changed meanwhile."""
         self._ask_again(outcomes, names)
         while True:
+            shutil.rmtree(folder / "objects", ignore_errors=True)
             objects = write_objects(
                 outcomes,
                 scratch,
