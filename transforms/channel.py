@@ -1,0 +1,279 @@
+"""Meters of damage and bandwidth, fed block by block while a recording is decoded.
+
+`DamageMeter` hears every source channel at its own rate, for a downmix hides clipping and offset. `BandwidthMeter` and
+`HumMeter` hear a track: what is cut into utterances. No meter grows with the recording, and the length
+of a block changes nothing that is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from schemas.model import Frozen
+from schemas.sound import ANALYSIS_RATE_HZ, Samples
+
+Floats = NDArray[np.floating]
+
+_GRID = 32_768
+"""Levels of clipped runs are kept on the 16-bit grid, so that their number is bounded."""
+
+
+class ChannelConfig(Frozen):
+    """What counts as clipped, as content and as hum."""
+
+    clip_near_ratio: float = Field(
+        0.005, ge=0, le=0.1, description="share of the observed full scale within which a flat run counts as clipped"
+    )
+    clip_min_level: float = Field(
+        0.1, gt=0, le=1, description="lowest observed full scale at which flat runs are clipping, as a share of 1"
+    )
+    clip_min_run: int = Field(3, ge=2, le=64, description="equal samples in a row that make a clipped run")
+    content_range_db: float = Field(
+        80.0, ge=30, le=120, description="content is within this many dB of the strongest part of the spectrum, dB"
+    )
+    hum_quantile: float = Field(
+        0.25, ge=0.05, le=0.95, description="quantile over windows at which a steady tone is told from speech, 0..1"
+    )
+
+
+class Framed:
+    """Cuts a stream of blocks at multiples of `size`, whatever the length of each block."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.rest: Floats = np.empty(0, np.float32)
+
+    def whole(self, block: Floats) -> Floats:
+        """The samples that now make whole frames, shape (k * size,); the remainder waits for the next block."""
+        joined = np.concatenate([self.rest, block]) if self.rest.size else block
+        used = joined.size - joined.size % self.size
+        self.rest = joined[used:].copy()
+        return joined[:used]
+
+
+class DamageMeter:
+    """Peak, clipped runs and offset of every channel of a recording."""
+
+    def __init__(self, channels: int, config: ChannelConfig) -> None:
+        self.n_samples = 0
+        self.high = np.zeros(channels)
+        self.low = np.zeros(channels)
+        self.sums = np.zeros(channels)
+        self._flat = [(_FlatTops(config), _FlatTops(config)) for _ in range(channels)]
+
+    def feed(self, block: Floats, high: Floats, low: Floats) -> None:
+        """`block` is finite, full scale 1, shape (channels, n); `high` and `low` are its extremes per channel."""
+        self.n_samples += block.shape[1]
+        np.maximum(self.high, high, out=self.high)
+        np.minimum(self.low, low, out=self.low)
+        self.sums += block.sum(axis=1, dtype=block.dtype)
+        for samples, top, bottom, (above, below) in zip(block, high, low, self._flat, strict=True):
+            above.feed(samples, float(top), 1)
+            below.feed(samples, -float(bottom), -1)
+
+    def measured(self, channels: Sequence[int]) -> tuple[float | None, float | None, float | None]:
+        """`(peak_dbfs, clipping_ratio, dc_offset)`: the worst of `channels`. Peak to 0.01 dB, the others to 1e-6."""
+        if not self.n_samples:
+            return None, None, None
+        peak = max(max(self.high[channel], -self.low[channel]) for channel in channels)
+        clipped = max(sum(side.clipped() for side in self._flat[channel]) for channel in channels)
+        offset = max((float(self.sums[channel]) / self.n_samples for channel in channels), key=abs)
+        peak_dbfs = round(20 * float(np.log10(peak)), 2) + 0.0 if peak > 0 else None
+        return peak_dbfs, round(clipped / self.n_samples, 6), round(offset, 6) + 0.0
+
+
+class _FlatTops:
+    """Samples of one channel and one sign in runs of equal samples near the highest level seen."""
+
+    def __init__(self, config: ChannelConfig) -> None:
+        self._config = config
+        self._full_scale = 0.0
+        self._samples_at: dict[int, int] = {}
+        self._open: tuple[float, int] = (0.0, 0)
+        """Level and length of the run that reaches the end of the last block."""
+
+    @property
+    def _near(self) -> float:
+        return max(self._full_scale * (1 - self._config.clip_near_ratio), self._config.clip_min_level)
+
+    def feed(self, samples: Floats, top: float, sign: int) -> None:
+        # The threshold only rises, so every run that counts in the end was found when it passed.
+        self._full_scale = max(self._full_scale, min(top, 1.0))
+        near = self._near
+        if top < near:
+            self._close()
+            return
+        at = np.flatnonzero(samples >= near) if sign > 0 else np.flatnonzero(samples <= -near)
+        # What lies beyond full scale (an overshoot of a lossy codec) is flat once it is stored.
+        levels = np.minimum(samples[at] if sign > 0 else -samples[at], 1.0)
+        starts = np.flatnonzero(np.concatenate([[True], (np.diff(at) != 1) | (np.diff(levels) != 0)]))
+        lengths = np.diff(np.concatenate([starts, [at.size]]))
+        runs = levels[starts]
+        level, waiting = self._open
+        if waiting and at[0] == 0 and runs[0] == level:
+            lengths[0] += waiting
+        else:
+            self._close()
+        self._open = (0.0, 0)
+        if at[-1] == samples.size - 1:
+            self._open = (float(runs[-1]), int(lengths[-1]))
+            runs, lengths = runs[:-1], lengths[:-1]
+        long = lengths >= self._config.clip_min_run
+        self._count(runs[long], lengths[long])
+
+    def _count(self, levels: Floats, lengths: NDArray[np.intp]) -> None:
+        for level, length in zip(np.floor(levels * _GRID).astype(int).tolist(), lengths.tolist(), strict=True):
+            self._samples_at[level] = self._samples_at.get(level, 0) + length
+        if len(self._samples_at) > _GRID // 64:
+            lowest = int(np.floor(self._near * _GRID))
+            self._samples_at = {level: count for level, count in self._samples_at.items() if level >= lowest}
+
+    def _close(self) -> None:
+        level, length = self._open
+        self._open = (0.0, 0)
+        if length >= self._config.clip_min_run:
+            self._count(np.array([level]), np.array([length]))
+
+    def clipped(self) -> int:
+        """Samples in clipped runs so far."""
+        self._close()
+        lowest = int(np.floor(self._near * _GRID))
+        return sum(count for level, count in self._samples_at.items() if level >= lowest)
+
+
+class BandwidthMeter:
+    """The highest frequency with content: tells upsampled and lossy material from true bandwidth.
+
+    Power spectra of some windows of about 20 ms (a power of two of samples): the first 16, then every 16th up to the
+    1,024th (some 20 s), then one in four seconds. They are summed in four groups in turn, and content must show in two
+    of them: one click is not content.
+    """
+
+    _DENSE, _SPARSE, _STEP = 16, 1_024, 16
+    _GROUPS = 4
+
+    def __init__(self, sample_rate_hz: int, floor_db: float, config: ChannelConfig) -> None:
+        self.sample_rate_hz = sample_rate_hz
+        self.size = 1 << max(6, round(float(np.log2(sample_rate_hz * 0.02))))
+        self._floor = 10.0 ** (floor_db / 10)
+        self._range = 10.0 ** (-config.content_range_db / 10)
+        window = np.hanning(self.size).astype(np.float32)
+        # White noise of power p then reads p in every bin, whatever the window's size.
+        self._window = window / np.sqrt(np.sum(window**2))
+        self._framed = Framed(self.size)
+        self._stride = max(self._STEP, round(4 * sample_rate_hz / self.size))
+        self._power = np.zeros((self._GROUPS, self.size // 2 + 1))
+        self._taken = np.zeros(self._GROUPS, np.int64)
+        self._seen = self._count = 0
+
+    def feed(self, samples: Floats) -> None:
+        """`samples` of the track at its own rate, full scale 1, shape (n,)."""
+        frames = self._framed.whole(samples).reshape(-1, self.size)
+        wanted = [index for index in range(self._seen, self._seen + len(frames)) if self._is_wanted(index)]
+        for index in wanted:
+            frame = frames[index - self._seen].astype(np.float32, copy=False)
+            spectrum = np.fft.rfft(frame * self._window)
+            group = self._count % self._GROUPS
+            self._power[group] += spectrum.real**2 + spectrum.imag**2
+            self._taken[group] += 1
+            self._count += 1
+        self._seen += len(frames)
+
+    def _is_wanted(self, index: int) -> bool:
+        return index < self._DENSE or index % (self._STEP if index < self._SPARSE else self._stride) == 0
+
+    def bandwidth_hz(self) -> float | None:
+        """To 50 Hz; None when shorter than two windows, or when nothing reaches the floor."""
+        if self._count < 2:
+            return None
+        used = self._taken > 0
+        means = np.sort(self._power[used] / self._taken[used, None], axis=0)
+        smooth = _median_smoothed(means[-2], max(1, round(100 * self.size / self.sample_rate_hz)))
+        content = np.flatnonzero(smooth > max(self._floor, float(smooth.max()) * self._range))
+        if not content.size:
+            return None
+        nyquist = self.sample_rate_hz / 2
+        edge = (int(content[-1]) + 0.5) * self.sample_rate_hz / self.size
+        return round(nyquist, 1) if edge > 0.97 * nyquist else 50.0 * round(edge / 50)
+
+
+def _median_smoothed(power: Floats, half: int) -> Floats:
+    """Running median over 2·half + 1 bins: a whistle or a pilot tone alone is no bandwidth."""
+    padded = np.pad(power, half, mode="edge")
+    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1))
+
+
+class HumMeter:
+    """Mains hum: a tone at 50 or 60 Hz and its first harmonics that is there in quiet windows as in loud ones.
+
+    Windows of 2 s of the 16 kHz track are brought to 1 kHz: the first 16, then every fourth. Over all of them, a low
+    quantile of each bin leaves what is always there. When 512 are kept, every second one is dropped, and from then on
+    only every second taken.
+    """
+
+    _FACTOR = 16
+    _POINTS = 2_048
+    _DENSE = 16
+    _KEPT = 512
+    _HARMONICS = 4
+    _PHASES = 6
+    _QUIET = 1e-9
+    """Mean power of a window below which it is digital silence, and says nothing of hum."""
+
+    def __init__(self, config: ChannelConfig) -> None:
+        self._quantile = config.hum_quantile
+        self._framed = Framed(self._FACTOR * self._POINTS)
+        taps = np.arange(self._PHASES * self._FACTOR) - (self._PHASES * self._FACTOR - 1) / 2
+        kernel = np.sinc(taps / self._FACTOR) * np.hanning(taps.size)
+        self._kernel = (kernel / kernel.sum()).reshape(-1, self._FACTOR).T.astype(np.float32)
+        self._window = np.hanning(self._POINTS).astype(np.float32)
+        self._bins = round(260 * self._POINTS * self._FACTOR / ANALYSIS_RATE_HZ)
+        self._spectra: list[Floats] = []
+        self._stride = 4
+        self._seen = 0
+
+    def feed(self, samples: Samples) -> None:
+        """`samples` at 16 kHz, full scale 1, shape (n,)."""
+        for window in self._framed.whole(samples).reshape(-1, self._FACTOR * self._POINTS):
+            index, self._seen = self._seen, self._seen + 1
+            if index >= self._DENSE and index % self._stride:
+                continue
+            self._spectra.append(self._spectrum(window))
+            if len(self._spectra) >= self._KEPT:
+                self._spectra = self._spectra[::2]
+                self._stride *= 2
+
+    def _spectrum(self, window: Samples) -> Floats:
+        parts = window.reshape(self._POINTS, self._FACTOR) @ self._kernel
+        low = np.zeros(self._POINTS, np.float32)
+        for shift in range(parts.shape[1]):
+            low[: self._POINTS - shift] += parts[shift:, shift]
+        low -= low.mean()
+        spectrum = np.fft.rfft(low * self._window)[: self._bins]
+        return np.asarray(spectrum.real**2 + spectrum.imag**2)
+
+    def hum_db(self) -> float | None:
+        """Power at the harmonics over that of their neighbours, the stronger of 50 and 60 Hz, to 0.1 dB.
+
+        0 within 3 dB: no hum. None with less than two windows (4.1 s) that are not digital silence.
+        """
+        # Parseval: the sum over bins of a Hann-windowed frame is 3/16 of points² times its power.
+        quiet = self._QUIET * 3 / 16 * self._POINTS**2
+        loud = [spectrum for spectrum in self._spectra if spectrum.sum() > quiet]
+        if len(loud) < 2:
+            return None
+        steady = np.quantile(np.stack(loud), self._quantile, axis=0) + 1e-12
+        return round(10 * float(np.log10(max(self._ratio(steady, 50.0), self._ratio(steady, 60.0)))), 1) + 0.0
+
+    def _ratio(self, steady: Floats, mains_hz: float) -> float:
+        frequencies = np.arange(self._bins) * ANALYSIS_RATE_HZ / (self._FACTOR * self._POINTS)
+        ratios = []
+        for harmonic in range(1, self._HARMONICS + 1):
+            away = np.abs(frequencies - harmonic * mains_hz)
+            beside = (away > 2.5) & (away < 8)
+            ratios.append(float(steady[away < 1.5].mean() / steady[beside].mean()))
+        return float(np.mean(ratios))
