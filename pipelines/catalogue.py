@@ -96,7 +96,8 @@ class Catalogue:
                 "SELECT min(number), max(number), key FROM entries GROUP BY key, kind, root HAVING count(*) > 1 "
                 "ORDER BY max(number) LIMIT 1"
             ).fetchone()
-            raise ConfigError(f"{place(self.uri, other)}: {key or '*'!r} stands in line {one} already") from None
+            said = f"{key or '*'!r} is named twice, and in {place(self.uri, one)} before"
+            raise ConfigError(f"{place(self.uri, other)}: {said}") from None
 
     def close(self) -> None:
         """Gives the disk space back."""

@@ -109,8 +109,11 @@ def _csv_rows(uri: str, tabs: bool) -> Iterator[tuple[int, Values]]:
         except StopIteration:
             return
         except csv.Error as error:
-            said = "a cell of more than 131,072 characters" if "field larger" in str(error) else str(error)
-            raise ConfigError(f"{place(uri, number)}: {said}; see `transcript` for long texts") from None
+            is_long = "field larger" in str(error)
+            said = (
+                "a cell of more than 131,072 characters; put it in a file, named in `transcript`" if is_long else error
+            )
+            raise ConfigError(f"{place(uri, number)}: {said}") from None
         if not any(cells):
             continue
         if header is None:

@@ -12,6 +12,8 @@ from schemas.errors import ConfigError
 
 _TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\[[!^]?\]?[^\]/]*\]|\{[^{}/]*\}|.", re.DOTALL)
 
+_ENDING = re.compile(r"\*\.[A-Za-z0-9]+")  # `*.wav`, the usual kind, needs no regular expression
+
 
 def to_regex(pattern: str) -> str:
     """`pattern` as a regular expression for a whole path.
@@ -48,13 +50,14 @@ def _piece(token: str) -> str:
 
 def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
     """Does any of `patterns` fit this path? Upper and lower case are one: recorders write `.WAV`."""
+    endings = tuple(pattern[1:].lower() for pattern in patterns if _ENDING.fullmatch(pattern))
     # Without a pattern, something that fits nothing.
-    whole = "|".join(f"(?:{to_regex(pattern)})" for pattern in patterns) or "(?!)"
+    rest = "|".join(f"(?:{to_regex(pattern)})" for pattern in patterns if not _ENDING.fullmatch(pattern)) or "(?!)"
     try:
-        fits = re.compile(whole, re.IGNORECASE | re.DOTALL).fullmatch
+        fits = re.compile(rest, re.IGNORECASE | re.DOTALL).fullmatch
     except re.error as error:
         raise ConfigError(f"globs {', '.join(patterns)}: {error}") from None
-    return lambda path: fits(path) is not None
+    return lambda path: path.lower().endswith(endings) or fits(path) is not None
 
 
 def folder_matcher(patterns: Sequence[str]) -> Callable[[str], bool]:

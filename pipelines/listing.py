@@ -27,12 +27,12 @@ class Found:
 
 
 def walk(uri: str, prune: Prune, skip: Sequence[str] = ()) -> Iterator[Found]:
-    """Every object under `uri` once, in the store's own order. What lies under the URIs in `skip` is the lake's."""
+    """Every object under `uri` once, in the store's own order. Local folders in `skip` are not looked into."""
     for other in skip:
         if uri == other or uri.startswith(other.rstrip("/") + "/"):
             raise ConfigError(f"source root {uri} lies within {other}, which provoice writes; name another folder")
     try:
-        yield from _walk_local(uri, prune, skip) if "://" not in uri else _walk_remote(uri, skip)
+        yield from _walk_local(uri, prune, skip) if "://" not in uri else _walk_remote(uri)
     except ConfigError:
         raise
     except Exception as error:
@@ -84,9 +84,15 @@ def version_of(info: Mapping[str, Any]) -> str:
             return str(info[key]).removeprefix("W/").strip('"')
     for key in ("mtime", "LastModified", "last_modified", "updated", "created"):
         if info.get(key) is not None:
-            moment = info[key]
-            return f"{moment.isoformat() if isinstance(moment, datetime) else moment}-{info.get('size')}"
+            return f"{_microseconds(info[key])}-{info.get('size')}"
     return str(info.get("size"))
+
+
+def _microseconds(moment: object) -> object:
+    # Some stores write one moment in two ways: as a number where they list, as a date where they are asked for one.
+    if isinstance(moment, datetime):
+        return round(moment.timestamp() * 1_000_000)
+    return round(moment * 1_000_000) if isinstance(moment, int | float) else moment
 
 
 # --- this machine's disk ---
@@ -102,7 +108,7 @@ def _walk_local(root: str, prune: Prune, skip: Sequence[str]) -> Iterator[Found]
             entry = next(entries, None)
             if entry is None:
                 stack.pop()
-            elif entry.is_dir():
+            elif _is_folder(entry):
                 folder = prefix + entry.name
                 identity = _identity(entry.path)
                 cause = _not_entered(entry, folder, identity, prune, skipped, [held for *_, held in stack])
@@ -115,6 +121,13 @@ def _walk_local(root: str, prune: Prune, skip: Sequence[str]) -> Iterator[Found]
     finally:
         for entries, *_ in stack:
             entries.close()
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _not_entered(
@@ -147,17 +160,16 @@ def _local_file(entry: os.DirEntry[str], path: str) -> Found:
     except FileNotFoundError:
         return Found(_shown(path), ignored_as="broken_link" if entry.is_symlink() else "gone")
     except OSError as error:
-        # ELOOP: a link to itself. Anything else about one file is a matter for the reader, not for the listing.
         return Found(_shown(path), ignored_as="broken_link" if entry.is_symlink() else f"unreadable: {error.strerror}")
+    return _from_stat(path, status)
+
+
+def _from_stat(path: str, status: os.stat_result) -> Found:
     if not stat.S_ISREG(status.st_mode):
         return Found(_shown(path), ignored_as="not_a_file")
     if _shown(path) != path:
         # Neither Parquet nor JSON can hold such a name, so no row could ever say what became of it.
         return Found(_shown(path), ignored_as="name_not_utf8")
-    return _from_stat(path, status)
-
-
-def _from_stat(path: str, status: os.stat_result) -> Found:
     return Found(path, f"{status.st_mtime_ns}-{status.st_size}", status.st_size)
 
 
@@ -177,16 +189,14 @@ def _filesystem(uri: str) -> tuple[Any, str]:
     return filesystem, str(folder).rstrip("/")
 
 
-def _walk_remote(uri: str, skip: Sequence[str]) -> Iterator[Found]:
+def _walk_remote(uri: str) -> Iterator[Found]:
     filesystem, folder = _filesystem(uri)
     protocol = uri.partition("://")[0]
     lists = {"gs": _gcs_objects, "gcs": _gcs_objects, "s3": _s3_objects, "s3a": _s3_objects}.get(protocol, _any_objects)
-    skipped = tuple(other[len(uri) + 1 :] + "/" for other in skip if other.startswith(uri + "/"))
     seen = False
     for path, info in lists(filesystem, folder):
         seen = True
-        in_lake = "lake" if path.startswith(skipped) else None
-        yield Found(path, version_of(info), int(info.get("size") or 0), in_lake)
+        yield Found(path, version_of(info), int(info.get("size") or 0))
     if not seen:
         # A store has no folders: a prefix that does not exist and one that is empty look the same.
         raise ConfigError(f"source root {uri}: no object lies under it; check the spelling")

@@ -175,7 +175,10 @@ def write_plan(
         raise ConfigError(f"two source roots are called `{twice}`; give one of them another name: --source NAME=URI")
     ignored = Ignored()
     skip = (outside,) if isinstance(outside, str) else outside
-    listed = (source for root in roots for source in list_sources(root, sources, ignored, skip))
+    several = len(roots) > 1
+    listed = (
+        source for root in roots for source in list_sources(root, sources, ignored, skip, is_one_of_several=several)
+    )
     uris = {root.name: root.uri for root in roots}
     summary = plan_sources(listed, catalogue, config, out_path, done=done, root_uris=uris, on_listing=on_listing)
     causes = dict(sorted(ignored.counts.items()))

@@ -136,16 +136,23 @@ def _split_file(text: str) -> tuple[str, str | None]:
 
 
 def list_sources(
-    root: SourceRoot, config: SourcesConfig, ignored: Ignored | None = None, skip: Sequence[str] = ()
+    root: SourceRoot,
+    config: SourcesConfig,
+    ignored: Ignored | None = None,
+    skip: Sequence[str] = (),
+    *,
+    is_one_of_several: bool = False,
 ) -> Iterator[Source]:
     """Sources of `root`, in the store's own order and in bounded memory; the rest is added to `ignored`.
 
-    `skip` are URIs, a lake or a ledger within the root, whose objects are no sources. Raises ConfigError, naming the
-    URI and what to do, when the root cannot be read.
+    `skip` are URIs, a lake or a ledger within the root, whose objects are no sources. `is_one_of_several`: an inventory
+    must say of each row which root it means. Raises ConfigError, naming the URI and what to do, when the root cannot be
+    read.
     """
     ignored = ignored if ignored is not None else Ignored()
-    judge = _judge(root, config)
-    for found in _found(root, config, skip):
+    outside = [canonical_uri(uri) for uri in skip if uri]
+    judge = _judge(root, config, outside)
+    for found in _found(root, config, outside, is_one_of_several):
         cause = found.ignored_as or judge(found.path)
         if cause is None:
             yield Source(root.name, found.path, found.version, found.size_bytes)
@@ -153,21 +160,25 @@ def list_sources(
             ignored.add(cause, found.path)
 
 
-def _found(root: SourceRoot, config: SourcesConfig, skip: Sequence[str]) -> Iterator[Found]:
+def _found(root: SourceRoot, config: SourcesConfig, outside: Sequence[str], is_shared: bool) -> Iterator[Found]:
     if config.inventory is not None:
-        return read_inventory(config.inventory, root.name, root.uri)
+        return read_inventory(config.inventory, root.name, root.uri, is_shared=is_shared)
     if root.only is not None:
         return find_one(root.uri, root.only)
-    return walk(root.uri, _pruning(config), [canonical_uri(uri) for uri in skip])
+    return walk(root.uri, _pruning(config), outside)
 
 
-def _judge(root: SourceRoot, config: SourcesConfig) -> Callable[[str], str | None]:
+def _judge(root: SourceRoot, config: SourcesConfig, outside: Sequence[str]) -> Callable[[str], str | None]:
     """Why a path is no source, or None. A file that was named is one, whatever the globs say."""
     included, excluded = matcher(config.include), matcher(config.exclude)
+    base = root.uri.rstrip("/") + "/"
+    lakes = tuple(uri.removeprefix(base) + "/" for uri in outside if uri.startswith(base))
 
     def cause(path: str) -> str | None:
         if root.only is not None:
             return None if path == root.only else "not_named"
+        if path.startswith(lakes):
+            return "lake"
         if not config.hidden and is_hidden(path):
             return "hidden"
         if excluded(path):
