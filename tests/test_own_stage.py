@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from examples.speaking_rate import SpeakingRate, pauses_of, syllable_rate_hz
+from provoice.demo.speaking_rate import SpeakingRate, pauses_of, syllable_rate_hz
 from schemas.sound import Region, Samples
 from schemas.tables import COLUMN_TYPES, utterances_schema
 from tests.shared_audio import shared_audio
@@ -105,6 +105,6 @@ def test_the_page_names_every_column_type() -> None:
     page = _PAGE.read_text(encoding="utf-8")
     assert all(f"`{kind}`" in page for kind in COLUMN_TYPES)
     assert all(
-        column in Path(_PAGE.parents[1] / "examples" / "speaking_rate.py").read_text()
+        column in Path(_PAGE.parents[1] / "provoice" / "demo" / "speaking_rate.py").read_text()
         for column in SpeakingRate.columns
     )

@@ -1,6 +1,6 @@
 """A stage of one's own: how fast somebody speaks, and how they pause. docs/your-own-stage.md walks through it.
 
-Named in a config as `stages: ["examples.speaking_rate:SpeakingRate"]`; its columns land on every utterance's row.
+Named in a config as `stages: ["provoice.demo.speaking_rate:SpeakingRate"]`; its columns land on every utterance's row.
 """
 
 from __future__ import annotations
