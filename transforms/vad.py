@@ -25,7 +25,12 @@ EDGE_S = 0.2
 
 
 class VadConfig(Frozen):
-    """Where speech begins and ends. The defaults keep quiet far-field speech; see docs for their measured errors."""
+    """Where speech begins and ends.
+
+    The defaults keep far-field speech: on twelve clips of AMI meetings they miss 14.7 % of the reference's speech and
+    take 1.5 % of the rest for speech; silero's own (0.5, 0.35, 0.25 s, 0.03 s) miss 19.0 % and take 0.6 %. The
+    reference counts laughter and short pauses as speech. Of nine recordings of noise, two hold 1.2 s of "speech".
+    """
 
     on: float = Field(default=0.3, gt=0, lt=1, description="probability at which speech begins, 0..1")
     off: float = Field(default=0.15, gt=0, lt=1, description="probability under which speech ends, 0..1")
@@ -139,8 +144,8 @@ class DetectSpeech:
 
     def open(self) -> None:
         """Loads the model; ConfigError where it is missing, unknown, or not the pinned one."""
-        if self.model_ids:
-            self._session = silero.open_session()
+        _ = self.model_ids  # refuses another model than the pinned one
+        self._session = silero.open_session()
 
     def __call__(self, batch: list[Recording]) -> list[Recording | Rejected]:
         return each(batch, self._detected)

@@ -120,7 +120,7 @@ def test_many_dips_leave_few_places_to_part() -> None:
 
 def test_thinning_the_dips_keeps_those_without_which_speech_were_cut() -> None:
     # Only the last of the first three dips is within 30 s of the fourth.
-    parts = _split(50, _probability(50, [(0.6, 0.7, 0), (0.8, 0.832, 0), (1.2, 1.232, 0), (31, 31.032, 0)]))
+    parts = _split(50, _probability(50, [(0.6, 0.7, 0), (0.8, 0.84, 0), (1.2, 1.26, 0), (31, 31.04, 0)]))
     assert [part.after for part in parts[:-1]] == [Break.PAUSE] * (len(parts) - 1)
 
 

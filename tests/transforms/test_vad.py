@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from itertools import pairwise
 from pathlib import Path
@@ -228,6 +230,33 @@ def test_nonsense_is_refused() -> None:
     for wrong in ({"on": 0.2, "off": 0.3}, {"on": 1.5}, {"pad_s": -1}, {"model_sha256": "abc"}, {"onn": 0.3}):
         with pytest.raises(ConfigError):
             parse(VadConfig, wrong, "vad")
+
+
+_HEAR_TEN_HOURS = """
+import os, re, sys
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+from tests.transforms.builders import bare_track, recording_of
+from transforms.vad import DetectSpeech, VadConfig
+
+n, spool = 10 * 3600 * 16_000, Path(sys.argv[1])
+spool.touch()
+os.truncate(spool, 4 * n)
+track = replace(bare_track(n), analysis_path=spool, level_db=np.full(n // 800, -30, np.float32))
+stage = DetectSpeech(VadConfig())
+stage.open()
+stage([recording_of(track)])
+# Not ru_maxrss, which a child inherits from the test run.
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+"""
+
+
+@pytest.mark.long
+def test_ten_hours_are_heard_in_little_memory(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _HEAR_TEN_HOURS, str(tmp_path / "ten-hours.f32")]
+    said = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert int(said.stdout) < 200 * 1024
 
 
 def _read(name: str) -> Samples:
