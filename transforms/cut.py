@@ -16,9 +16,10 @@ from pydantic import Field, model_validator
 from schemas.errors import Reason
 from schemas.ids import utterance_key
 from schemas.model import Frozen
-from schemas.sound import ANALYSIS_RATE_HZ, Region, merged, rescale
+from schemas.sound import ANALYSIS_RATE_HZ, Region, Samples, merged, rescale
 from transforms.items import Recording, Track, Utterance
 from transforms.partition import Atom, partition, split
+from transforms.pauses import pauses_near
 from transforms.spans import common, remaining, within
 from transforms.transcript import Transcript
 from transforms.vad import EDGE_S
@@ -125,8 +126,13 @@ def utterance_of(recording: Recording, cut: Cut) -> Utterance:
         overlap=_from_start(cut.overlap, place.start_sample, len(samples), track),
         text=cut.text,
         channel=recording.decoded.channel_measurements[cut.track_index],
+        pauses=_pauses(recording, cut, track),
         models=recording.models,
     )
+
+
+def _pauses(recording: Recording, cut: Cut, track: Track) -> Samples:
+    return pauses_near(track, recording.speech[cut.track_index] if recording.speech else (), cut.region)
 
 
 def _from_start(spans: Sequence[Region], start_16k: int, n_samples: int, track: Track) -> tuple[Region, ...]:

@@ -166,6 +166,8 @@ class Utterance:
     text: str | None = None
     channel: ChannelMeasurements = ChannelMeasurements(channel=0)
     """Damage and bandwidth of the track it was cut from."""
+    pauses: Samples = field(default_factory=lambda: np.zeros(0, np.float32), repr=False, compare=False)
+    """16 kHz samples of the pauses around it in the recording: the room without a voice. May be empty."""
     band_power: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     """Power per frame and band (`transforms.spectrum`), made by the first stage that needs it, for those that follow."""
     columns: Mapping[str, Any] = field(default_factory=dict)

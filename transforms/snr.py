@@ -58,7 +58,11 @@ class MeasureSnr:
     def _measured(self, utterance: Utterance) -> Utterance:
         power = band_power(utterance.samples) if utterance.band_power is None else utterance.band_power
         is_speech = speech_frames(utterance.speech, len(power))
-        return replace(utterance, band_power=power).measured(snr_db=snr_db_of(power, is_speech, self.config))
+        around = band_power(utterance.pauses)
+        known = snr_db_of(
+            np.concatenate([power, around]), np.concatenate([is_speech, np.zeros(len(around), np.bool_)]), self.config
+        )
+        return replace(utterance, band_power=power).measured(snr_db=known)
 
 
 def snr_db(samples: Samples, speech: tuple[Region, ...], config: SnrConfig = _DEFAULTS) -> float | None:
