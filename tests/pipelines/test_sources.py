@@ -176,7 +176,8 @@ class Pages:
         return names[begin : begin + self.size], begin + self.size if begin + self.size < len(names) else None
 
     def call(self, method, path, bucket, *, prefix, maxResults, fields, json_out, pageToken="0"):  # noqa: N803
-        assert (method, path, bucket, json_out) == ("GET", "b/{}/o", "bucket", True)
+        assert (method, path, bucket, maxResults, json_out) == ("GET", "b/{}/o", "bucket", 1000, True)
+        assert "md5Hash" in fields
         names, after = self._page(prefix, int(pageToken))
         items = [{"name": name, "size": "7", "md5Hash": f"m-{name}", "etag": "e"} for name in names]
         return {"items": items} | ({"nextPageToken": str(after)} if after else {})
