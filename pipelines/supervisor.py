@@ -159,7 +159,9 @@ class Supervisor:
                 if self._connection.poll(_POLL_S):
                     return tuple(self._connection.recv())
             except (EOFError, OSError):
-                # Its end of the pipe closed: it is dead, or about to be.
+                # Its end of the pipe closed: it is dead, or about to be; by our own hand, when we are stopping.
+                if self._stopping.is_set():
+                    break
                 self._process.join(10)
                 ending = _ending(self._process.exitcode)
                 return Death(Reason.DECODER_CRASHED, f"the worker ended with {ending}", in_hand)

@@ -101,7 +101,7 @@ class _Bar:
 
     def started(self, started: Started) -> None:
         self._bar.console.print(_line(started), highlight=False)
-        self._bar.update(self._task, description="opening models", total=max(1, started.run.sources))
+        self._bar.update(self._task, description="first units at work", total=max(1, started.run.sources))
 
     def committed(self, progress: Progress) -> None:
         self._bar.update(self._task, completed=progress.counts.sources, description=_state(progress))
