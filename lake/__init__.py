@@ -1,1 +1,4 @@
-"""Where it rests: object storage, tars, Parquet parts, commits, runs and the ledger. No audio, no engine, no decision."""
+"""Where it rests: object storage, tars, Parquet parts, commits, runs and the ledger.
+
+No audio, no engine, no decision.
+"""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from lake import layout
 from lake.lake import Lake
-from lake.storage import Missing
+from lake.reading import read_each
+from lake.storage import Missing, ObjectInfo
 from schemas.errors import AlreadyExists, ConfigError, LakeError
 from schemas.model import parse
 from schemas.records import Commit
 
-_READERS = 16
+_NAME = re.compile(r"(?P<unit_id>[^/.]+)\.(?P<generation>\d+)\.json")
 
 
 def read_commit(lake: Lake, run_id: str, unit_id: str) -> Commit | None:
@@ -28,9 +29,17 @@ def read_commit(lake: Lake, run_id: str, unit_id: str) -> Commit | None:
 def create_commit(lake: Lake, commit: Commit) -> Commit:
     """Creates the commit, and returns the one that holds: this one, or an earlier writer's.
 
-    A refusal whose holder bears this writer's token is a success whose acknowledgement was lost.
+    Every object that it names is looked at first: a commit never promises what is not there. A refusal whose holder
+    bears this writer's token is a success whose acknowledgement was lost.
     """
     path = layout.commit_path(commit.run_id, commit.unit_id, commit.generation)
+    fault = _fault(lake, commit)
+    if fault is not None:
+        # Whoever comes so late that its objects are swept or erased already finds the commit of whoever was in time.
+        holder = _read(lake, commit.run_id, commit.unit_id, commit.generation)
+        if holder is None:
+            raise LakeError(f"{lake.root.uri_of(path)} is not committed: {fault}")
+        return holder
     try:
         lake.root.create(path, commit.model_dump_json().encode())
     except AlreadyExists:
@@ -41,23 +50,40 @@ def create_commit(lake: Lake, commit: Commit) -> Commit:
     return commit
 
 
+def _fault(lake: Lake, commit: Commit) -> str | None:
+    for stored in commit.objects:
+        size = lake.root.size(stored.path)
+        if size != stored.size_bytes:
+            found = "does not exist" if size is None else f"has {size} bytes instead of {stored.size_bytes}"
+            return f"{stored.path}, which it names, {found}"
+    return None
+
+
 def committed_units(lake: Lake, run_id: str) -> dict[str, int]:
     """Every committed unit of a run with its highest generation, from one listing."""
-    units: dict[str, int] = {}
-    for info in lake.root.list(layout.commit_folder(run_id)):
-        unit_id, generation, _ = info.path.rsplit("/", 1)[-1].rsplit(".", 2)
-        units[unit_id] = max(units.get(unit_id, 0), int(generation))
-    return units
+    return {unit_id: generation for unit_id, (generation, _) in _listed(lake, run_id).items()}
 
 
 def read_commits(lake: Lake, run_id: str, unit_ids: Iterable[str] | None = None) -> Iterator[Commit]:
     """The current commits of a run, in order of unit; several are read at a time, for latency."""
-    generations = committed_units(lake, run_id)
-    wanted = sorted(generations if unit_ids is None else set(unit_ids) & set(generations))
-    with ThreadPoolExecutor(_READERS) as pool:
-        for commit in pool.map(lambda unit: _read(lake, run_id, unit, generations[unit]), wanted):
-            if commit is not None:
-                yield commit
+    listed = _listed(lake, run_id)
+    wanted = sorted(listed if unit_ids is None else set(unit_ids) & set(listed))
+    infos = [listed[unit_id][1] for unit_id in wanted]
+    for info, text in zip(infos, read_each(lake.root, infos), strict=True):
+        yield _parsed(lake, info.path, text)
+
+
+def _listed(lake: Lake, run_id: str) -> dict[str, tuple[int, ObjectInfo]]:
+    """The highest generation of every committed unit, and where it lies."""
+    units: dict[str, tuple[int, ObjectInfo]] = {}
+    for info in lake.root.list(layout.commit_folder(run_id)):
+        name = _NAME.fullmatch(info.path.rpartition("/")[2])
+        if name is None:
+            continue  # not ours: a file manager's, say
+        unit_id, generation = name["unit_id"], int(name["generation"])
+        if unit_id not in units or generation > units[unit_id][0]:
+            units[unit_id] = (generation, info)
+    return units
 
 
 def _read(lake: Lake, run_id: str, unit_id: str, generation: int) -> Commit | None:
@@ -66,6 +92,10 @@ def _read(lake: Lake, run_id: str, unit_id: str, generation: int) -> Commit | No
         text = lake.root.read(path)
     except Missing:
         return None
+    return _parsed(lake, path, text)
+
+
+def _parsed(lake: Lake, path: str, text: bytes) -> Commit:
     try:
         return parse(Commit, json.loads(text), lake.root.uri_of(path))
     except (ValueError, ConfigError) as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 HEAD = "lake.0.json"
+LEDGER_HEAD = "ledger.0.json"
+"""Within the ledger's root: it has been made, and is not merely an empty folder."""
 _DIGEST_CHARS = 16
 
 

@@ -1,107 +1,109 @@
 """One folder or bucket prefix, and the one promise that all else rests on: a create that is refused when it is not the
 first.
 
-Locally a finished temporary file is linked to its name (`link` refuses a name that is taken; where a file system has no
-links, `renameat2` with RENAME_NOREPLACE does). On object stores fsspec's mode "xb" is a conditional put.
+Locally a finished temporary file is linked to its name (`local_create`), on object stores it is a conditional put
+(`remote_create`). Whatever a store's client raises becomes a LakeError of one line with the object's URI.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
-from lake import local_create
+from lake import local_create, remote_create
+from lake.listing import ObjectInfo, objects
+from lake.store_errors import in_one_line, is_refusal
 from schemas.errors import AlreadyExists, ConfigError, LakeError
 
+__all__ = ["Missing", "ObjectInfo", "Root"]
+
 _CHUNK = 1 << 22
-_REFUSALS = (409, 412)
+_READ_BLOCK = 1 << 20  # what a remote file fetches beyond what was asked for
+_EXTRAS = {"gs": "gcs", "gcs": "gcs", "s3": "s3", "s3a": "s3"}
 
 
 class Missing(LakeError):
     """There is no object of that name."""
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """An object as listed: path within the root."""
-
-    path: str
-    size_bytes: int
-    modified: datetime | None = None
-
-
 class Root:
-    """A place for objects: created once, never overwritten. `uri` is a folder, or any URI that fsspec opens."""
+    """A place for objects: created once, never overwritten. `uri` is a folder, or any URI that fsspec opens.
+
+    Credentials and endpoints come from the environment, as fsspec and the store's client read it, and from `options`.
+    """
 
     def __init__(self, uri: str, options: dict[str, Any] | None = None) -> None:
-        try:
-            self.filesystem, base = fsspec.core.url_to_fs(_expanded(uri), **(options or {}))
-        except (ValueError, ImportError) as error:
-            raise ConfigError(f"{uri}: cannot be opened: {error}") from None
+        self.filesystem, base = _opened(uri, options or {})
         self.base: str = base.rstrip("/")
         protocol = self.filesystem.protocol
         self.protocol: str = protocol if isinstance(protocol, str) else protocol[0]
-        self.is_local = self.protocol in ("file", "local")
-        self.uri: str = self.base if self.is_local else self.filesystem.unstrip_protocol(self.base)
+        self.is_local = isinstance(self.filesystem, LocalFileSystem)
+        self.uri: str = (self.base or "/") if self.is_local else self.filesystem.unstrip_protocol(self.base)
 
     def __repr__(self) -> str:
         return f"Root({self.uri!r})"
 
     def uri_of(self, path: str) -> str:
-        return f"{self.uri}/{path}"
+        return f"{self.uri}{path}" if self.uri.endswith("/") else f"{self.uri}/{path}"
 
     def _full(self, path: str) -> str:
-        return f"{self.base}/{path}"
+        return f"{self.base}/{path}" if path else self.base
 
     # --- writing --------------------------------------------------------------------------------------------------
 
     def create(self, path: str, data: bytes | Path) -> None:
-        """Creates the object whole, durably and exclusively. Raises AlreadyExists when the name is taken."""
-        with self._explained(path):
-            if self.is_local:
-                local_create.create(Path(self._full(path)), data)
-            else:
-                self._create_remote(path, data)
+        """Creates the object whole, durably and exclusively. Raises AlreadyExists when the name is taken.
 
-    def _create_remote(self, path: str, data: bytes | Path) -> None:
-        full = self._full(path)
-        if self.protocol == "memory" and self.filesystem.exists(full):
-            # The in-memory store overwrites under "xb"; it lives in one process, where looking first is enough.
-            raise FileExistsError(full)
-        with self.filesystem.open(full, "xb") as target:
-            if isinstance(data, bytes):
-                target.write(data)
-                return
-            with data.open("rb") as source:
-                while chunk := source.read(_CHUNK):
-                    target.write(chunk)
+        A client may ask a second time when an answer is lost, and is then refused by its own object: whoever gets
+        AlreadyExists reads the holder before drawing a conclusion.
+        """
+        self._create(path, data, may_move=False)
 
     def put(self, path: str, data: bytes | Path, sha256: str) -> None:
-        """Creates a content-addressed object; "exists already" is success when size and checksum agree."""
+        """Creates a content-addressed object; "exists already" is success when size and SHA-256 agree.
+
+        A file must be finished, and is given up: on the lake's own disk it is moved instead of being copied.
+        """
+        size = len(data) if isinstance(data, bytes) else data.stat().st_size
         try:
-            self.create(path, data)
+            self._create(path, data, may_move=True)
         except AlreadyExists:
-            size = len(data) if isinstance(data, bytes) else data.stat().st_size
-            if self.size(path) != size or self._sha256(path) != sha256:
-                raise LakeError(f"{self.uri_of(path)} exists with other bytes than its name says; nothing was changed") from None
+            if self.size(path) != size or self.sha256(path) != sha256:
+                where = self.uri_of(path)
+                raise LakeError(f"{where} exists with other bytes than its name says; nothing was changed") from None
+
+    def _create(self, path: str, data: bytes | Path, *, may_move: bool) -> None:
+        with self._explained(path, is_create=True):
+            if not self.is_local:
+                remote_create.create(self.filesystem, self.protocol, self._full(path), data)
+            elif may_move and isinstance(data, Path):
+                local_create.move(data, Path(self._full(path)))
+            else:
+                local_create.create(Path(self._full(path)), data)
 
     def delete(self, path: str) -> None:
-        """Removes the object; one that is gone already counts as removed."""
+        """Removes the object, durably; one that is gone already counts as removed."""
         with self._explained(path), suppress(FileNotFoundError):
-            self.filesystem.rm_file(self._full(path))
+            if self.is_local:
+                local_create.remove(Path(self._full(path)))
+            else:
+                self.filesystem.rm_file(self._full(path))
 
     def check_exclusive_create(self) -> None:
-        """Raises ConfigError where this place cannot refuse a second create."""
-        path = f".provoice-probe-{secrets.token_hex(8)}"
+        """Raises ConfigError where this place cannot be written, or cannot refuse a second create."""
+        if not self.is_local and self.protocol not in remote_create.KNOWN:
+            raise ConfigError(
+                f"{self.uri}: provoice commits by creates that the store refuses when they come second, and knows that "
+                f"of local disks, gs:// and s3:// only, not of {self.protocol}://"
+            )
+        path = local_create.unfinished_name()
         try:
             self.create(path, b"first")
         except LakeError as error:
@@ -109,11 +111,14 @@ class Root:
         try:
             self.create(path, b"second")
         except AlreadyExists:
-            pass
-        else:
-            raise ConfigError(f"{self.uri} overwrites where it should refuse; provoice cannot commit safely there")
+            return
+        except LakeError as error:
+            raise ConfigError(f"{self.uri} does not say when a name is taken: {error}") from None
         finally:
-            self.delete(path)
+            # Who may create need not be allowed to delete; no reader sees the name.
+            with suppress(LakeError):
+                self.delete(path)
+        raise ConfigError(f"{self.uri} overwrites where it should refuse; provoice cannot commit safely there")
 
     # --- reading --------------------------------------------------------------------------------------------------
 
@@ -125,9 +130,10 @@ class Root:
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
-        """The object as a readable, seekable file; remote ones are read by ranges."""
+        """The object as a readable, seekable file; remote ones are read by ranges. Raises Missing."""
+        options = {} if self.is_local else {"block_size": _READ_BLOCK}
         with self._explained(path):
-            file = self.filesystem.open(self._full(path), "rb")
+            file = self.filesystem.open(self._full(path), "rb", **options)
         with file:
             yield file
 
@@ -135,79 +141,61 @@ class Root:
         """Bytes of the object; None where there is none."""
         with self._explained(path):
             try:
-                return int(self.filesystem.info(self._full(path))["size"])
+                found = self.filesystem.info(self._full(path))
             except (FileNotFoundError, NotADirectoryError):
                 return None
+            return None if found["type"] == "directory" else int(found["size"])
 
     def exists(self, path: str) -> bool:
         return self.size(path) is not None
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Every object below `prefix`, folder by folder; unfinished ones are never among them."""
-        folders = [self._full(prefix).rstrip("/")]
-        while folders:
-            folder = folders.pop()
-            with self._explained(prefix):
-                try:
-                    entries = self.filesystem.ls(folder, detail=True, refresh=True)
-                except (FileNotFoundError, NotADirectoryError):
-                    continue
-            for entry in entries:
-                name = str(entry["name"]).rstrip("/")
-                if entry["type"] == "directory":
-                    if name != folder:
-                        folders.append(name)
-                elif not local_create.is_unfinished(name):
-                    yield ObjectInfo(name.removeprefix(self.base + "/"), int(entry["size"] or 0), _modified(entry))
-
-    def _sha256(self, path: str) -> str:
+    def sha256(self, path: str) -> str:
+        """SHA-256 of the object's bytes, in hex; reads them all, for no store keeps one. Raises Missing."""
         digest = hashlib.sha256()
         with self._explained(path), self.filesystem.open(self._full(path), "rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
         return digest.hexdigest()
 
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Every object below the folder `prefix`, in no order, in bounded memory; unfinished ones are left out."""
+        with self._explained(prefix):
+            for found in objects(self.filesystem, self.protocol, self._full(prefix)):
+                if not local_create.is_unfinished(found.path):
+                    path = f"{prefix}/{found.path}" if prefix else found.path
+                    yield ObjectInfo(path, found.size_bytes, found.modified)
+
     @contextmanager
-    def _explained(self, path: str) -> Iterator[None]:
-        """Whatever a store says, as one error of ours, in one line, with the object's URI."""
+    def _explained(self, path: str, is_create: bool = False) -> Iterator[None]:
         where = self.uri_of(path)
         try:
             yield
         except LakeError:
             raise
         except Exception as error:
-            if _is_refusal(error):
+            # Every store's client has exceptions of its own; what is not known to be harmless is a LakeError.
+            if is_create and is_refusal(error):
                 raise AlreadyExists(f"{where} exists already") from None
-            if isinstance(error, FileNotFoundError | NotADirectoryError):
+            if isinstance(error, FileNotFoundError | NotADirectoryError) and not is_create:
                 raise Missing(f"{where} does not exist") from None
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise LakeError(f"{where}: {said}") from error
+            raise LakeError(f"{where}: {in_one_line(error)}") from error
 
 
-def _expanded(uri: str) -> str:
-    return uri if "://" in uri else os.path.abspath(os.path.expanduser(uri))
-
-
-def _modified(entry: dict[str, Any]) -> datetime | None:
-    value = entry.get("mtime") or entry.get("LastModified") or entry.get("updated") or entry.get("created")
-    if isinstance(value, int | float):
-        return datetime.fromtimestamp(value, UTC)
-    if isinstance(value, str):
-        return datetime.fromisoformat(value)
-    return value if isinstance(value, datetime) else None
-
-
-def _is_refusal(error: BaseException) -> bool:
-    """The store refused an exclusive create: gcsfs FileExistsError or HTTP 412, s3fs OSError 22 over a 412."""
-    if isinstance(error, FileExistsError):
-        return True
-    seen: BaseException | None = error
-    while seen is not None:
-        code = getattr(seen, "code", None) or getattr(seen, "status", None)
-        response = getattr(seen, "response", None)
-        if isinstance(response, dict):
-            code = response.get("ResponseMetadata", {}).get("HTTPStatusCode", code)
-        if code in _REFUSALS or "PreconditionFailed" in str(seen) or "pre-conditions" in str(seen):
-            return True
-        seen = seen.__cause__
-    return False
+def _opened(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
+    """The file system behind `uri`, and the place within it."""
+    if not uri.strip():
+        raise ConfigError("an empty text names no place; say `.` for the folder you stand in")
+    if "://" not in uri:
+        return LocalFileSystem(), os.path.abspath(os.path.expanduser(uri))
+    try:
+        # A cached listing would hide what other writers add.
+        filesystem, base = fsspec.core.url_to_fs(uri, use_listings_cache=False, **options)
+    except ImportError:
+        extra = _EXTRAS.get(uri.partition("://")[0])
+        hint = f"pip install 'provoice[{extra}]'" if extra else "install the fsspec package for it"
+        raise ConfigError(f"{uri}: the client for this store is not installed; {hint}") from None
+    except Exception as error:
+        raise ConfigError(f"{uri}: cannot be opened: {in_one_line(error)}") from error
+    if not base and "memory" not in filesystem.protocol:
+        raise ConfigError(f"{uri} names no bucket")
+    return filesystem, str(base)

@@ -1,0 +1,64 @@
+"""Exclusive creation on an object store: a conditional put through fsspec's mode "xb", whole or not there at all."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lake.store_errors import is_conflict
+
+KNOWN = ("gs", "gcs", "s3", "s3a", "memory")
+"""Where "xb" was seen to be a precondition of the store's. Elsewhere fsspec may only look, and then write."""
+
+_CHUNK = 1 << 22
+_BLOCK = 32 << 20  # one part of an upload: what is held in memory, and what is sent again after an error
+_CONFLICT_TRIES = 5
+_MEMORY_LOCK = threading.Lock()
+
+
+def create(filesystem: Any, protocol: str, path: str, data: bytes | Path) -> None:
+    """Raises whatever the store says when `path` is taken (see `store_errors.is_refusal`)."""
+    if protocol == "memory":
+        return _create_in_memory(filesystem, path, data)
+    if not (len(data) if isinstance(data, bytes) else data.stat().st_size):
+        # s3fs makes an empty object without the precondition, and would overwrite.
+        raise ValueError("an empty object cannot be created exclusively")
+    for attempt in range(_CONFLICT_TRIES):
+        try:
+            return _upload(filesystem, path, data)
+        except Exception as error:
+            # S3 answers 409 while another create of this name is under way; asked again, it knows who came first.
+            if not is_conflict(error) or attempt == _CONFLICT_TRIES - 1:
+                raise
+            time.sleep(0.2 * 2**attempt)
+    return None
+
+
+def _upload(filesystem: Any, path: str, data: bytes | Path) -> None:
+    target = filesystem.open(path, "xb", block_size=_BLOCK)
+    try:
+        if isinstance(data, bytes):
+            target.write(data)
+        else:
+            with data.open("rb") as source:
+                while chunk := source.read(_CHUNK):
+                    target.write(chunk)
+        target.close()
+    except BaseException:
+        # fsspec's own `with` would finish the upload here, and leave half an object under its final name.
+        with suppress(Exception):
+            target.discard()
+        target.closed = True
+        raise
+
+
+def _create_in_memory(filesystem: Any, path: str, data: bytes | Path) -> None:
+    """The in-memory store overwrites under "xb"; it lives in one process, where looking first is enough."""
+    content = data if isinstance(data, bytes) else data.read_bytes()
+    with _MEMORY_LOCK:
+        if filesystem.exists(path):
+            raise FileExistsError(path)
+        filesystem.pipe_file(path, content)
