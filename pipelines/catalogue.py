@@ -16,6 +16,7 @@ from pipelines.catalogue_formats import Values, place, read_rows
 from pipelines.catalogue_rows import OF_ONE_SOURCE, PLACES, read_row
 from pipelines.manifests import manifest_reader
 from pipelines.sources import canonical_uri
+from pipelines.transcripts import read_rttm
 from schemas.catalogue import CatalogueRow
 from schemas.errors import ConfigError
 
@@ -161,7 +162,12 @@ def load_catalogue(uri: str) -> Catalogue:
 
     Raises ConfigError, naming file, line and column, at the first thing that is wrong with it.
     """
-    return Catalogue(uri, (manifest_reader(uri) or read_rows)(uri))
+    read_rttm.cache_clear()  # a steward may have edited one since it was read
+    if reader := manifest_reader(uri):
+        # Its paths are relative to its folder, wherever the command was given.
+        whole = canonical_uri(uri)
+        return Catalogue(whole, reader(whole))
+    return Catalogue(uri, read_rows(uri))
 
 
 def _entry_of(row: CatalogueRow) -> Entry:

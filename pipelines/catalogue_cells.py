@@ -32,11 +32,15 @@ class Cells:
             return None
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise self.fault(column, f"{value!r} is no text")
-        try:
-            str(value).encode("utf-8")
-        except UnicodeEncodeError:
-            raise self.fault(column, f"{value!r} cannot be written as UTF-8") from None
+        self.refuse_unwritable(column, str(value))
         return str(value)
+
+    def refuse_unwritable(self, column: str, text: str) -> None:
+        """JSON can spell half a character, which no table can hold."""
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise self.fault(column, f"{text!r} cannot be written as UTF-8") from None
 
     def word(self, column: str) -> str | None:
         """Text without the spaces around it; None when nothing is left."""

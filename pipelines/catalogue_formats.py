@@ -24,7 +24,7 @@ _FOREIGN_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 def place(uri: str, number: int, column: str | None = None) -> str:
     """`FILE, line 7, column `text`` as faults are told."""
-    unit = "row" if uri.endswith(_PARQUET) else "line"
+    unit = "row" if uri.lower().endswith(_PARQUET) else "line"
     return f"{uri}, {unit} {number}" + (f", column `{column}`" if column else "")
 
 
@@ -55,9 +55,10 @@ def open_binary(uri: str) -> IO[bytes]:
     import fsspec
 
     try:
-        if "://" not in uri and not uri.endswith(".gz"):
+        is_packed = uri.lower().endswith(".gz")
+        if "://" not in uri and not is_packed:
             return open(uri, "rb")
-        return cast("IO[bytes]", fsspec.open(uri, "rb", compression="gzip" if uri.endswith(".gz") else None).open())
+        return cast("IO[bytes]", fsspec.open(uri, "rb", compression="gzip" if is_packed else None).open())
     except Exception as error:
         # Every store's client has exceptions of its own, and all of them mean: this file cannot be read.
         raise _unreadable(uri, error) from error

@@ -40,6 +40,7 @@ COLUMNS: Mapping[str, str] = {
 """Every column and its meaning; besides them, any `extra.NAME`."""
 
 _SUBJECT = re.compile(r"([^\s;:@]+)(?::([A-Za-z_]+))?(?:@([0-9]+))?")
+
 PLACES = ("path", "prefix", "root")
 """Columns that say which sources a row speaks of, and nothing else."""
 
@@ -71,7 +72,7 @@ def read_row(cells: Cells) -> CatalogueRow:
         **{column: value for column, value in said.items() if value is not None},
         "subjects": _subjects(cells, spans),
         "spans": spans,
-        "grant_ids": tuple(map(str, cells.items("grant_ids"))),
+        "grant_ids": tuple(cells.items("grant_ids")),
         "text": text,
         "text_spans": text_spans,
         "extra": extra_columns(cells, cells.values),
@@ -165,7 +166,10 @@ def extra_columns(cells: Cells, values: Mapping[str, Any]) -> dict[str, str]:
     flat = {column.removeprefix("extra."): value for column, value in values.items() if column.startswith("extra.")}
     if twice := own.keys() & flat.keys():
         raise cells.fault(f"extra.{min(twice)}", "stands in `extra` too")
-    return {name: as_text(value) for name, value in sorted({**own, **flat}.items()) if value is not None}
+    texts = {str(name): as_text(value) for name, value in sorted({**own, **flat}.items()) if value is not None}
+    for name, text in texts.items():
+        cells.refuse_unwritable("extra", name + text)
+    return texts
 
 
 def as_text(value: Any) -> str:

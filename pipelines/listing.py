@@ -68,7 +68,7 @@ def refused(uri: str, error: BaseException) -> ConfigError:
             f"source root {uri}: may not be read ({said}); grant access, or leave it out with sources.exclude"
         )
     if isinstance(error, ImportError):
-        extra = {"gs": "gcs", "gcs": "gcs", "s3": "s3", "s3a": "s3"}.get(uri.partition("://")[0])
+        extra = {"gs": "gcs", "s3": "s3"}.get(uri.partition("://")[0])
         hint = f"pip install 'provoice[{extra}]'" if extra else "install the fsspec package for it"
         return ConfigError(f"source root {uri}: the client for this store is not installed; {hint}")
     return ConfigError(f"source root {uri}: cannot be read ({type(error).__name__}: {said}); check URI and credentials")
@@ -159,8 +159,8 @@ def _local_file(entry: os.DirEntry[str], path: str) -> Found:
         status = entry.stat()
     except FileNotFoundError:
         return Found(_shown(path), ignored_as="broken_link" if entry.is_symlink() else "gone")
-    except OSError as error:
-        return Found(_shown(path), ignored_as="broken_link" if entry.is_symlink() else f"unreadable: {error.strerror}")
+    except OSError:
+        return Found(_shown(path), ignored_as="broken_link" if entry.is_symlink() else "unreadable")
     return _from_stat(path, status)
 
 
@@ -191,8 +191,7 @@ def _filesystem(uri: str) -> tuple[Any, str]:
 
 def _walk_remote(uri: str) -> Iterator[Found]:
     filesystem, folder = _filesystem(uri)
-    protocol = uri.partition("://")[0]
-    lists = {"gs": _gcs_objects, "gcs": _gcs_objects, "s3": _s3_objects, "s3a": _s3_objects}.get(protocol, _any_objects)
+    lists = {"gs": _gcs_objects, "s3": _s3_objects}.get(uri.partition("://")[0], _any_objects)
     seen = False
     for path, info in lists(filesystem, folder):
         seen = True

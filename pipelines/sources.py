@@ -24,6 +24,7 @@ AUDIO_EXTENSIONS = tuple(BYTES_PER_S)
 """What the two readers open between them; films count, for they hold speech."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ALIASES = {"gcs": "gs", "s3a": "s3", "s3n": "s3"}
 _EXAMPLES = 5
 
 
@@ -61,7 +62,8 @@ class SourcesConfig(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class SourceRoot:
-    """A named folder or bucket prefix. `only` holds the one file that a command line named, relative to `uri`."""
+    """A named folder or bucket prefix, its URI in canonical spelling. `only` holds the one file that a command line
+    named, relative to `uri`."""
 
     name: str
     uri: str
@@ -73,6 +75,7 @@ class SourceRoot:
                 f"source root name {self.name!r}: letters, digits, dot, dash and underscore, 64 at most, "
                 "beginning with a letter or a digit"
             )
+        object.__setattr__(self, "uri", canonical_uri(self.uri))
 
 
 class Ignored:
@@ -115,7 +118,7 @@ def canonical_uri(uri: str) -> str:
         return os.path.abspath(os.path.expanduser(uri))
     if protocol == "file":
         return os.path.abspath("/" + rest.lstrip("/"))
-    return f"{protocol}://{rest.rstrip('/')}"
+    return f"{_ALIASES.get(protocol, protocol)}://{rest.rstrip('/')}"
 
 
 def default_name(uri: str) -> str:

@@ -224,3 +224,12 @@ def test_the_wrong_manifest_is_told_from_the_right_one(tmp_path):
         load_catalogue(jsonl_file(tmp_path, [recording()], "files.jsonl"))
     with pytest.raises(ConfigError, match=r"line 1: a MixedCut: only cuts of one recording"):
         load_catalogue(jsonl_file(tmp_path, [{"id": "m", "type": "MixedCut", "tracks": []}]))
+
+
+def test_paths_are_relative_to_the_manifest_and_not_to_where_the_command_is_given(tmp_path, monkeypatch):
+    (tmp_path / "train").mkdir()
+    nemo(tmp_path / "train", {"audio_filepath": "x.wav", "duration": 1.0, "speaker": "anna"})
+    monkeypatch.chdir(tmp_path / "train")
+    catalogue = load_catalogue("manifest.json")
+    assert catalogue.row_for("r", "train/x.wav", str(tmp_path)).subjects == (Subject(subject_id="anna"),)
+    assert catalogue.row_for("r", "x.wav", str(tmp_path / "test")) is None

@@ -159,3 +159,8 @@ def test_the_meetings_of_ami_get_their_people(tmp_path):
     assert sum(len(catalogue.row_for("ami", name).spans) for name in listed) == sum(
         line.startswith("SPEAKER") for line in (folder / "train.rttm").read_text(encoding="utf-8").splitlines()
     )
+
+
+def test_an_rttm_that_was_edited_is_read_again(tmp_path):
+    assert len(row_of(tmp_path, "rttm", "s.rttm", s__rttm="SPEAKER show 1 0 1 <NA> <NA> a\n").spans) == 1
+    assert len(row_of(tmp_path, "rttm", "s.rttm", s__rttm="SPEAKER show 1 0 1 <NA> <NA> a\n" * 2).spans) == 2
