@@ -8,6 +8,7 @@ of a block changes nothing that is reported.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from schemas.model import Frozen
 from schemas.sound import ANALYSIS_RATE_HZ, Samples
 
 Floats = NDArray[np.floating]
+
+_WHISTLE_HZ = 400
+"""Half the width over which a spectrum is smoothed: wider than a single tone with the skirts of its window."""
 
 _GRID = 32_768
 """Levels of clipped runs are kept on the 16-bit grid, so that their number is bounded."""
@@ -161,7 +165,7 @@ class BandwidthMeter:
         self.size = 1 << max(6, round(float(np.log2(sample_rate_hz * 0.02))))
         self._floor = 10.0 ** (floor_db / 10)
         self._range = 10.0 ** (-config.content_range_db / 10)
-        window = np.hanning(self.size).astype(np.float32)
+        window = _blackman_harris(self.size)
         # White noise of power p then reads p in every bin, whatever the window's size.
         self._window = window / np.sqrt(np.sum(window**2))
         self._framed = Framed(self.size)
@@ -173,18 +177,17 @@ class BandwidthMeter:
     def feed(self, samples: Floats) -> None:
         """`samples` of the track at its own rate, full scale 1, shape (n,)."""
         frames = self._framed.whole(samples).reshape(-1, self.size)
-        wanted = [index for index in range(self._seen, self._seen + len(frames)) if self._is_wanted(index)]
-        for index in wanted:
-            frame = frames[index - self._seen].astype(np.float32, copy=False)
-            spectrum = np.fft.rfft(frame * self._window)
-            group = self._count % self._GROUPS
-            self._power[group] += spectrum.real**2 + spectrum.imag**2
-            self._taken[group] += 1
-            self._count += 1
+        index = np.arange(self._seen, self._seen + len(frames))
         self._seen += len(frames)
-
-    def _is_wanted(self, index: int) -> bool:
-        return index < self._DENSE or index % (self._STEP if index < self._SPARSE else self._stride) == 0
+        step = np.where(index < self._SPARSE, self._STEP, self._stride)
+        wanted = np.flatnonzero((index < self._DENSE) | (index % step == 0))
+        spectra = np.fft.rfft(frames[wanted].astype(np.float32, copy=False) * self._window)
+        power = spectra.real**2 + spectra.imag**2
+        group = np.arange(self._count, self._count + wanted.size) % self._GROUPS
+        self._count += wanted.size
+        for member in range(self._GROUPS):
+            self._power[member] += power[group == member].sum(axis=0)
+            self._taken[member] += np.count_nonzero(group == member)
 
     def bandwidth_hz(self) -> float | None:
         """To 50 Hz; None when shorter than two windows, or when nothing reaches the floor."""
@@ -192,13 +195,20 @@ class BandwidthMeter:
             return None
         used = self._taken > 0
         means = np.sort(self._power[used] / self._taken[used, None], axis=0)
-        smooth = _median_smoothed(means[-2], max(1, round(100 * self.size / self.sample_rate_hz)))
+        smooth = _median_smoothed(means[-2], max(1, round(_WHISTLE_HZ * self.size / self.sample_rate_hz)))
         content = np.flatnonzero(smooth > max(self._floor, float(smooth.max()) * self._range))
         if not content.size:
             return None
         nyquist = self.sample_rate_hz / 2
         edge = (int(content[-1]) + 0.5) * self.sample_rate_hz / self.size
         return round(nyquist, 1) if edge > 0.97 * nyquist else 50.0 * round(edge / 50)
+
+
+def _blackman_harris(size: int) -> NDArray[np.float32]:
+    """Four terms (Harris 1978): skirts of -92 dB, where those of a Hann window would pass for content."""
+    turn = 2 * np.pi * np.arange(size) / size
+    terms = (0.35875, -0.48829, 0.14128, -0.01168)
+    return np.asarray(sum(term * np.cos(k * turn) for k, term in enumerate(terms)), np.float32)
 
 
 def _median_smoothed(power: Floats, half: int) -> Floats:
@@ -267,13 +277,15 @@ class HumMeter:
         if len(loud) < 2:
             return None
         steady = np.quantile(np.stack(loud), self._quantile, axis=0) + 1e-12
-        return round(10 * float(np.log10(max(self._ratio(steady, 50.0), self._ratio(steady, 60.0)))), 1) + 0.0
+        line, beside = _hum_bins(self._HARMONICS, self._bins, ANALYSIS_RATE_HZ / (self._FACTOR * self._POINTS))
+        ratios = (line @ steady) / (beside @ steady)
+        return round(10 * float(np.log10(ratios.mean(axis=1).max())), 1) + 0.0
 
-    def _ratio(self, steady: Floats, mains_hz: float) -> float:
-        frequencies = np.arange(self._bins) * ANALYSIS_RATE_HZ / (self._FACTOR * self._POINTS)
-        ratios = []
-        for harmonic in range(1, self._HARMONICS + 1):
-            away = np.abs(frequencies - harmonic * mains_hz)
-            beside = (away > 2.5) & (away < 8)
-            ratios.append(float(steady[away < 1.5].mean() / steady[beside].mean()))
-        return float(np.mean(ratios))
+
+@cache
+def _hum_bins(harmonics: int, bins: int, bin_hz: float) -> tuple[Floats, Floats]:
+    """Weights that average the bins on each harmonic of 50 and 60 Hz, and beside it, shape (2, harmonics, bins)."""
+    tones = np.outer([50.0, 60.0], np.arange(1, harmonics + 1))
+    away = np.abs(np.arange(bins) * bin_hz - tones[:, :, None])
+    line, beside = away < 1.5, (away > 2.5) & (away < 8)
+    return line / line.sum(axis=2, keepdims=True), beside / beside.sum(axis=2, keepdims=True)

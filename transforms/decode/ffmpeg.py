@@ -33,6 +33,9 @@ def open_ffmpeg(descriptor: int) -> Iterator[FfmpegStream]:
     """The file behind `descriptor` as a Stream. Raises ReaderError."""
     import av
 
+    if os.pread(descriptor, 4, 0) == b"RIFX":
+        # It decodes the big-endian samples as little-endian ones: noise at full scale, and no error.
+        raise ReaderError("RIFX is read in the wrong byte order", Trouble.UNKNOWN)
     os.lseek(descriptor, 0, os.SEEK_SET)
     # By descriptor, and with no other protocol allowed: a playlist cannot make FFmpeg open other files or addresses.
     options = {"fd": str(descriptor), "protocol_whitelist": "fd"}
