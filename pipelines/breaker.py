@@ -29,5 +29,6 @@ class Breaker:
             reasons = ", ".join(f"{n} {name}" for name, n in sorted(found.items()))
             raise RunStopped(
                 f"{suspicious} of {sources} sources crashed or failed (in the last unit: {reasons}); that is more than "
-                f"limits.breaker_share={self._limits.breaker_share} and looks like a fault of the set-up, not of the files"
+                f"limits.breaker_share={self._limits.breaker_share}, and looks like a fault of the set-up, not of the "
+                "files"
             )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import ProvoiceError
+from schemas.quick_arrow import never_import_pandas_for_a_question
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def serve(connection: Connection, spec: JobSpec) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     try:
         job = _open(spec)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
         connection.send(("failed", _failure(error, is_opening=True)))
         return
     connection.send(("ready", os.getpid()))
@@ -52,7 +52,7 @@ def serve(connection: Connection, spec: JobSpec) -> None:
             connection.send(("commit", job(attempt, _calls(connection)).model_dump(mode="json")))
         except (BrokenPipeError, EOFError):
             return  # the supervisor is gone; what is committed stays, the rest is somebody else's now
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - any fault of a stage is an answer, and no end of this process
             connection.send(("failed", _failure(error, is_opening=False)))
 
 
@@ -65,7 +65,7 @@ def _next(connection: Connection) -> Any:
 
 def _open(spec: JobSpec) -> Any:
     _one_thread()
-    _never_import_pandas_for_a_question()
+    never_import_pandas_for_a_question()
     from lake.lake import Lake
     from lake.runs import list_runs
     from pipelines.config import Config
@@ -89,30 +89,6 @@ def _one_thread() -> None:
 
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-
-
-class _NoPandas:
-    """Answers the import of pandas, and of nothing else, with "not here"."""
-
-    @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError("pandas is not imported for a question", name=name)
-
-
-def _never_import_pandas_for_a_question() -> None:
-    """PyArrow imports pandas (0.7 s, 60 MB) to ask whether a list is a Series; once told "not here", it stops asking.
-
-    A stage of the user's own may still import pandas afterwards.
-    """
-    import pyarrow as pa
-
-    if "pandas" not in sys.modules:
-        sys.meta_path.insert(0, _NoPandas)
-        try:
-            pa.array([0])
-        finally:
-            sys.meta_path.remove(_NoPandas)
 
 
 def _calls(connection: Connection) -> Any:

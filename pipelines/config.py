@@ -35,7 +35,9 @@ class ConsentConfig(Frozen):
         default=True, description="hold what no grant permits; false skips grants, never withdrawals (explore)"
     )
     min_extra_voice_s: float = Field(
-        default=2.0, gt=0, description="a voice beyond the catalogue's of at least this many seconds holds the recording"
+        default=2.0,
+        gt=0,
+        description="a voice beyond the catalogue's of at least this many seconds holds the recording",
     )
 
 
@@ -49,7 +51,10 @@ class Limits(Frozen):
     )
     tries: int = Field(default=2, ge=1, le=10, description="how often a source may fail alone before it is rejected")
     breaker_share: float = Field(
-        default=0.02, gt=0, le=1, description="share of sources that crash or fail at which the run stops: ours, not theirs"
+        default=0.02,
+        gt=0,
+        le=1,
+        description="share of sources that crash or fail at which the run stops: ours, not theirs",
     )
     breaker_min: int = Field(default=5, ge=1, description="and never before this many of them")
     batch_audio_s: float = Field(default=120.0, gt=0, description="seconds of audio that are measured together")

@@ -49,7 +49,9 @@ def done_sources(lake: Lake, runs: Sequence[RunRecord], recipe_sha256: str, cons
             gate.refresh()
         for unit_id, planned in _planned(lake, run):
             name = planned.source.recording_id
-            if (is_waiting and unit_id not in committed) or (name in held and _is_still_held(gate, planned, held[name])):
+            if (is_waiting and unit_id not in committed) or (
+                name in held and _is_still_held(gate, planned, held[name])
+            ):
                 done[name] = planned.catalogue_row_sha256
     return pa.table({"recording_id": list(done), "catalogue_row_sha256": list(done.values())}, schema=DONE_SCHEMA)
 

@@ -1,4 +1,4 @@
-"""The two moments at which a unit asks for consent: before reading a recording, and before publishing what came of it."""
+"""The two moments at which a unit asks for consent: before it reads a recording, and before it publishes."""
 
 from __future__ import annotations
 

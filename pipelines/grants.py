@@ -33,7 +33,7 @@ def read_events(path: Path, recorded_at: datetime) -> Iterator[Event]:
 
 
 def _as_event(row: dict[str, Any], recorded_at: datetime) -> dict[str, Any]:
-    event = dict(row) if "type" in row else {"type": EventType.GIVEN.value, "grant": row}
+    event: dict[str, Any] = dict(row) if "type" in row else {"type": EventType.GIVEN.value, "grant": row}
     grant = event.get("grant")
     if event["type"] == EventType.GIVEN and isinstance(grant, dict):
         event.setdefault("subject_id", grant.get("subject_id"))

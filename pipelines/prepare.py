@@ -8,11 +8,9 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
-
-import numpy as np
 
 from pipelines.config import Config
 from pipelines.fetch import fetch
@@ -21,6 +19,7 @@ from pipelines.plan import PlannedSource
 from pipelines.rows import Row, RunNames, recording_row, utterance_row
 from pipelines.stages import Stages
 from schemas.catalogue import CatalogueRow
+from schemas.consent import Binding
 from schemas.errors import Reason, Rejected
 from transforms import binding
 from transforms.cut import Cut, utterance_of
@@ -250,6 +249,4 @@ class Preparer:
             self.seconds[name] += time.process_time() - began
 
 
-_WHOLE = binding.Binding.RECORDING
-
-
+_WHOLE = Binding.RECORDING

@@ -171,7 +171,12 @@ def _decoded(recording: Recording) -> Row:
             for r in regions
         ],
         "turns": [
-            {"channel": c, "start_sample": t.region.start_sample, "end_sample": t.region.end_sample, "speaker": t.speaker}
+            {
+                "channel": c,
+                "start_sample": t.region.start_sample,
+                "end_sample": t.region.end_sample,
+                "speaker": t.speaker,
+            }
             for c, turns in zip(channels, recording.turns, strict=False)
             for t in turns
         ],

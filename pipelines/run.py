@@ -14,8 +14,8 @@ from lake import layout
 from lake.commits import committed_units, read_commits
 from lake.lake import Lake
 from lake.runs import create_run, list_runs, put_plan, read_plan_units, revise_run
-from pipelines.config import Config, recipe_difference
 from pipelines.catalogue import Catalogue
+from pipelines.config import Config, recipe_difference
 from pipelines.done import announce_changes, done_sources
 from pipelines.engines import engine_named
 from pipelines.plan import PlanSummary, write_plan
@@ -94,8 +94,8 @@ def _check_roots(request: Request, runs: Sequence[RunRecord]) -> None:
     for root in request.roots:
         if known.get(root.name, root.uri) != root.uri and not request.moved:
             raise ConfigError(
-                f"the source root `{root.name}` was {known[root.name]} and is now {root.uri}; if it was moved, say --moved, "
-                f"else give it another name: --source NAME={root.uri}"
+                f"the source root `{root.name}` was {known[root.name]} and is now {root.uri}; if it was moved, say "
+                f"--moved, else give it another name: --source NAME={root.uri}"
             )
 
 
@@ -109,7 +109,10 @@ def _named(request: Request, runs: Sequence[RunRecord], digest: str, values: Map
     if run is None:
         return None
     if run.recipe_sha256 != digest:
-        keys = ", ".join(recipe_difference(_stored_recipe(request.lake, run), dict(values))) or "(its recipe is not readable)"
+        keys = (
+            ", ".join(recipe_difference(_stored_recipe(request.lake, run), dict(values)))
+            or "(its recipe is not readable)"
+        )
         raise ConfigError(f"run {run.run_id} was made with another recipe; the keys that differ: {keys}")
     if set(run.roots) != set(request.root_uris):
         raise ConfigError(f"run {run.run_id} has the source roots {', '.join(sorted(run.roots))}")
@@ -192,7 +195,12 @@ def execute(request: Request, started: Started, report: Callable[[Progress], Non
     for commit in read_commits(lake, run.run_id):
         progress.add(commit)
     spec = WorkerSpec(
-        lake.root.uri, run.run_id, run.number, config.model_dump(mode="json"), processes=config.workers, work_dir=work_dir
+        lake.root.uri,
+        run.run_id,
+        run.number,
+        config.model_dump(mode="json"),
+        processes=config.workers,
+        work_dir=work_dir,
     )
     if tasks:
         with contextlib.closing(engine_named(config.engine)(tasks, spec)) as commits:
@@ -228,4 +236,6 @@ def preview(lake_uri: str, config: Config, roots: Sequence[SourceRoot], catalogu
         lake = Lake.open(lake_uri)
         done = done_sources(lake, list_runs(lake), digest_of(recipe(config)), config.consent)
     with tempfile.TemporaryDirectory(prefix="provoice-plan-") as folder:
-        return write_plan(roots, catalogue, config.sources, config.plan, Path(folder) / "plan.parquet", done=done, outside=lake_uri)
+        return write_plan(
+            roots, catalogue, config.sources, config.plan, Path(folder) / "plan.parquet", done=done, outside=lake_uri
+        )

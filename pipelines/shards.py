@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -67,7 +68,7 @@ def _stored(kind: str, path: str, size: int, sha256: str, rows: int) -> StoredOb
 
 
 def _check_unique(pieces: Sequence[Piece]) -> None:
-    for one, other in zip(pieces, pieces[1:], strict=False):
+    for one, other in pairwise(pieces):
         if one.row["key"] == other.row["key"]:
             raise RuntimeError(f"two utterances are called {one.row['key']}")
 

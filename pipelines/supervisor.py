@@ -54,7 +54,9 @@ class _Known:
         if not death.in_hand:
             self.failures_with_empty_hands += 1
             if self.failures_with_empty_hands >= _MAX_INFRASTRUCTURE_FAILURES:
-                raise RunStopped(f"a worker failed {self.failures_with_empty_hands} times between sources: {death.detail}")
+                raise RunStopped(
+                    f"a worker failed {self.failures_with_empty_hands} times between sources: {death.detail}"
+                )
         elif len(death.in_hand) > 1:
             for source in death.in_hand:
                 self.strikes.setdefault(source, 0)
@@ -79,7 +81,7 @@ class Supervisor:
         self._stopping = threading.Event()
 
     def run(self, unit_id: str) -> Commit:
-        """Runs the unit until it is committed. Raises for storage, configuration and the breaker; never for a source."""
+        """Runs the unit until it is committed. Raises for the store, the config or the breaker, never for a source."""
         known = _Known()
         number = 0
         while True:
@@ -98,8 +100,8 @@ class Supervisor:
         if failed >= self._limits.breaker_min and failed > self._limits.breaker_share * self._sources:
             last = next(reversed(known.doomed.values()))
             raise RunStopped(
-                f"{failed} of the {self._sources} sources of one unit crashed or failed, the last with {last.reason.value}: "
-                f"{last.detail}; this looks like a fault of the set-up, not of the files"
+                f"{failed} of the {self._sources} sources of one unit crashed or failed, the last with "
+                f"{last.reason.value}: {last.detail}; this looks like a fault of the set-up, not of the files"
             )
 
     def close(self) -> None:
@@ -175,7 +177,9 @@ class Supervisor:
     def _start(self) -> None:
         context = multiprocessing.get_context("forkserver")
         # The fork server imports once what every child needs, so that a new child costs only its models.
-        context.set_forkserver_preload(["pipelines.unit", "pipelines.child", "pyarrow.parquet", "onnxruntime", "soundfile"])
+        context.set_forkserver_preload(
+            ["pipelines.unit", "pipelines.child", "pyarrow.parquet", "onnxruntime", "soundfile"]
+        )
         ours, theirs = context.Pipe()
         spec = JobSpec(self._spec.lake_uri, self._spec.run_number, self._spec.config, str(self._work_dir.path))
         process = context.Process(target=serve, args=(theirs, spec), daemon=True, name="provoice-worker")

@@ -114,9 +114,7 @@ class UnitJob:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _uploaded(
-        self, outcomes: list[Outcome], scratch: BinaryIO, names: RunNames, folder: Path
-    ) -> list[Finished]:
+    def _uploaded(self, outcomes: list[Outcome], scratch: BinaryIO, names: RunNames, folder: Path) -> list[Finished]:
         """Gate 2: asks before the upload, and again after it; builds anew when an answer has changed meanwhile."""
         self._ask_again(outcomes, names)
         while True:

@@ -51,7 +51,9 @@ def _fresh(events: Sequence[Event], state: ConsentState) -> list[Event]:
                     "withdraw it, and give a new one under a new grant_id"
                 )
         elif event.grant_id is not None and event.grant_id not in grants:
-            raise ConfigError(f"event {event.event_id} ends or renews grant {event.grant_id}, which is not in the ledger")
+            raise ConfigError(
+                f"event {event.event_id} ends or renews grant {event.grant_id}, which is not in the ledger"
+            )
         fresh[event.event_id] = event
     return list(fresh.values())
 
@@ -60,7 +62,9 @@ def _said(events: Sequence[Event], known: int) -> str:
     kinds = [kind for kind in EventType if any(event.type is kind for event in events)]
     counts = ", ".join(f"{sum(e.type is kind for e in events)} {kind.value}" for kind in kinds)
     people = len({event.subject_id for event in events if event.subject_id})
-    text = f"{several(len(events), 'event')}" + (f" ({counts}) about {several(people, 'person', 'people')}" if events else "")
+    text = f"{several(len(events), 'event')}" + (
+        f" ({counts}) about {several(people, 'person', 'people')}" if events else ""
+    )
     return text + (f"; {known} known already" if known else "")
 
 

@@ -52,8 +52,8 @@ def _line(started: Started) -> str:
 def _state(progress: Progress) -> str:
     counts = progress.counts
     return (
-        f"{progress.committed}/{progress.units} units, {words.hours(counts.source_s)} in, {words.hours(counts.utterance_s)} "
-        f"out, {counts.rejected_total} rejected, {counts.held_total} held"
+        f"{progress.committed}/{progress.units} units, {words.hours(counts.source_s)} in, "
+        f"{words.hours(counts.utterance_s)} out, {counts.rejected_total} rejected, {counts.held_total} held"
     )
 
 

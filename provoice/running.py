@@ -18,7 +18,6 @@ from provoice import words
 from schemas.errors import ConfigError, ProvoiceError
 
 
-
 def _request(
     config_name: str,
     sources: Sequence[str],
@@ -103,7 +102,12 @@ def _finish(request: Request, started: Started, progress: Progress, wall_s: floa
     run, counts = started.run, progress.counts
     ratio = counts.rejected_total / counts.sources if counts.sources else 0.0
     if as_json:
-        shown = {"run_id": run.run_id, "ignored": run.ignored, "wall_s": round(wall_s, 3), **counts.model_dump(mode="json")}
+        shown = {
+            "run_id": run.run_id,
+            "ignored": run.ignored,
+            "wall_s": round(wall_s, 3),
+            **counts.model_dump(mode="json"),
+        }
         sys.stdout.write(json.dumps(shown) + "\n")
     else:
         sys.stdout.write(words.account(run, counts, wall_s))
@@ -113,4 +117,3 @@ def _finish(request: Request, started: Started, progress: Progress, wall_s: floa
         sys.stderr.write(f"{ratio:.1%} of the sources were rejected; max_rejected_ratio is {limit:.1%}\n")
         return 3
     return 0
-

@@ -85,6 +85,8 @@ def where_to_look(lake_uri: str, counts: Counts) -> str:
     lake = shlex.quote(lake_uri)
     lines = [f'\n  provoice sql {lake} "select key, duration_s, snr_db, accent.label from utterances limit 10"']
     if counts.rejected or counts.held:
-        lines.append(f'  provoice sql {lake} "select source_path, reason, detail from recordings where status <> \'emitted\'"')
+        lines.append(
+            f"  provoice sql {lake} \"select source_path, reason, detail from recordings where status <> 'emitted'\""
+        )
     lines.append(f"  provoice report {lake}")
     return "\n".join(lines) + "\n"

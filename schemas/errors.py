@@ -1,12 +1,14 @@
 """Every error provoice raises on purpose.
 
-    ProvoiceError
-    ├── ConfigError     a person must edit a file or a command line; raised before any worker starts (exit 2)
-    ├── ConsentError    the ledger is missing, broken or stale; the whole run stops (exit 4)
-    ├── LakeError       storage said something we cannot explain; nothing is deleted on doubt (exit 1)
-    │   └── AlreadyExists   an exclusive create lost: somebody else holds that name
-    ├── RunStopped      the run broke and can be resumed: breaker, missing units, dead worker (exit 1)
-    └── Rejected        this item is unusable; it becomes a row with a reason
+```text
+ProvoiceError
+├── ConfigError     a person must edit a file or a command line; raised before any worker starts (exit 2)
+├── ConsentError    the ledger is missing, broken or stale; the whole run stops (exit 4)
+├── LakeError       storage said something we cannot explain; nothing is deleted on doubt (exit 1)
+│   └── AlreadyExists   an exclusive create lost: somebody else holds that name
+├── RunStopped      the run broke and can be resumed: breaker, missing units, dead worker (exit 1)
+└── Rejected        this item is unusable; it becomes a row with a reason
+```
 """
 
 from __future__ import annotations

@@ -207,7 +207,8 @@ def _schema(name: str, fields: tuple[pa.Field, ...], extra: tuple[pa.Field, ...]
 def utterances_schema(declared: Mapping[str, str] | None = None) -> pa.Schema:
     """Schema of `utterances`; `declared` maps the columns of the user's own stages to names in COLUMN_TYPES."""
     own = tuple(
-        _field(name, COLUMN_TYPES[kind], "column of a stage of one's own") for name, kind in sorted((declared or {}).items())
+        _field(name, COLUMN_TYPES[kind], "column of a stage of one's own")
+        for name, kind in sorted((declared or {}).items())
     )
     return _schema("utterances", UTTERANCE_FIELDS, own)
 

@@ -77,7 +77,7 @@ class ConsentState:
             self._give(event.grant)
         elif event.type in ENDS_GRANT and event.subject_id is not None:
             self._end(event.subject_id, event.grant_id, _ENDED_AS[event.type])
-        elif event.type is EventType.CATALOGUE_CHANGED and event.source_root is not None and event.source_path is not None:
+        elif event.type is EventType.CATALOGUE_CHANGED and event.source_root and event.source_path:
             self.catalogue_rows[event.source_root, event.source_path] = event.catalogue_row_sha256
 
     def _give(self, grant: Grant) -> None:
@@ -123,9 +123,9 @@ def decide(record: ConsentRecord, use: Use, state: ConsentState, at: datetime) -
 def decide_without_grants(record: ConsentRecord, state: ConsentState, at: datetime) -> Decision:
     """For a first look at one's own folder: asks for no grant, but a withdrawal or a refusal still denies."""
     denials = [
-        Denial(state.ended_subjects[subject], f"the last word of {subject} in the ledger is `{state.ended_subjects[subject]}`", subject)
+        Denial(last, f"the last word of {subject} in the ledger is `{last}`", subject)
         for subject in sorted(set(record.subject_ids))
-        if subject in state.ended_subjects
+        if (last := state.ended_subjects.get(subject)) is not None
     ]
     return Decision(state.position, at, denials=tuple(denials))
 
@@ -222,9 +222,8 @@ def _overlaps(rule: Rule, use: Use) -> bool:
     """Some use that the request asks for falls under the rule."""
     if ANY not in rule.action and use.action not in rule.action:
         return False
-    return all(
-        ANY in (listed := getattr(rule, term)) or (asked := getattr(use, term)) == ANY or asked in listed for term in TERMS
-    )
+    pairs = ((getattr(rule, term), getattr(use, term)) for term in TERMS)
+    return all(ANY in listed or asked == ANY or asked in listed for listed, asked in pairs)
 
 
 def ingest_use(action: Action, at: datetime, breadth: str = ANY) -> Use:

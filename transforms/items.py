@@ -169,7 +169,7 @@ class Utterance:
     pauses: Samples = field(default_factory=lambda: np.zeros(0, np.float32), repr=False, compare=False)
     """16 kHz samples of the pauses around it in the recording: the room without a voice. May be empty."""
     band_power: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
-    """Power per frame and band (`transforms.spectrum`), made by the first stage that needs it, for those that follow."""
+    """Power per frame and band (`transforms.spectrum`), made by the first stage that needs it, for the others."""
     columns: Mapping[str, Any] = field(default_factory=dict)
     """Columns of the user's own stages."""
     models: Mapping[str, str] = field(default_factory=dict)

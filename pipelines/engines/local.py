@@ -27,11 +27,13 @@ def run(tasks: Sequence[Task], spec: WorkerSpec) -> Generator[Commit, None, None
                 return
             try:
                 done.put(worker.run(task))
-            except BaseException as error:  # handed to the caller's thread, which raises it
+            except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, which raises it
                 done.put(error)
                 return
 
-    threads = [threading.Thread(target=work, name=f"unit-{n}", daemon=True) for n in range(min(worker.processes, len(tasks)))]
+    threads = [
+        threading.Thread(target=work, name=f"unit-{n}", daemon=True) for n in range(min(worker.processes, len(tasks)))
+    ]
     for thread in threads:
         thread.start()
     try:

@@ -13,7 +13,9 @@ def command() -> None:
 @command.command(name="import")
 @click.argument("lake_uri", metavar="LAKE")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False), metavar="FILE...")
-@click.option("--ledger", metavar="URI", help="Consent ledger, where it is not the lake's own (first use of a lake only).")
+@click.option(
+    "--ledger", metavar="URI", help="Consent ledger, where it is not the lake's own (first use of a lake only)."
+)
 @click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")
 def import_command(lake_uri: str, files: tuple[str, ...], ledger: str | None, dry_run: bool) -> None:
     """Append grants and events from JSONL or CSV files to the ledger of LAKE.

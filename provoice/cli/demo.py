@@ -10,7 +10,7 @@ import click
 @click.command(name="demo")
 @click.argument("folder", default="demo", type=click.Path(file_okay=False, path_type=Path), metavar="[DIR]")
 def command(folder: Path) -> None:
-    """Build a small lake in DIR (default ./demo) from real speech with known damage; ends with stated against measured."""
+    """Build a small lake in DIR (default ./demo) from real speech with known damage, and compare."""
     from provoice.demo.story import demo
 
     click.echo(demo(folder), nl=False)

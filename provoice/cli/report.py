@@ -10,7 +10,9 @@ import click
 @click.command(name="report")
 @click.argument("lake_uri", metavar="LAKE")
 @click.option("--run", "run_id", help="Only this run; default: the current rows of all.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here instead of into the lake.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here instead of into the lake."
+)
 def command(lake_uri: str, run_id: str | None, output: Path | None) -> None:
     """Write one self-contained HTML file: hours, rejections, measurements, accents, consent, cost."""
     from provoice.report.html import write_report

@@ -14,10 +14,10 @@ def _shared(function: click.decorators.FC) -> click.decorators.FC:
                 "--source", "sources", multiple=True, metavar="[NAME=]URI",
                 help="Folder, bucket prefix or file to read; repeat for several.",
             ),
-            click.option("--lake", "lake_uri", required=True, metavar="URI", help="Where the result goes; made if absent."),
-            click.option("--catalogue", metavar="FILE", help="Who speaks in which source (CSV, JSONL, Parquet, Lhotse, NeMo)."),
+            click.option("--lake", "lake_uri", required=True, metavar="URI", help="Where the result goes."),
+            click.option("--catalogue", metavar="FILE", help="Who speaks in which source; see docs/catalogue.md."),
             click.option("--ledger", metavar="URI", help="Consent ledger, where it is not the lake's own."),
-            click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key of the config."),
+            click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one config key."),
             click.option("--run-id", help="Name of the run, as a scheduler gives it; the same name resumes it."),
             click.option("--moved", is_flag=True, help="A known source root has a new URI."),
         )
@@ -36,7 +36,9 @@ def _needed(config: str | None) -> str:
 @_shared
 @click.option("--engine", type=click.Choice(["local"]), help="What the units run on.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes; default one per core.")
-@click.option("--close", "close_run_id", metavar="RUN", help="End a dead run's hold on its sources, and do nothing else.")
+@click.option(
+    "--close", "close_run_id", metavar="RUN", help="End a dead run's hold on its sources, and do nothing else."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the account as JSON.")
 def command(
     config: str | None,

@@ -37,7 +37,7 @@ class DemoSource:
 
 
 def sample_conversation() -> tuple[Sound, str]:
-    """The conversation (30 s, 16 kHz, two speakers) and its RTTM text. Raises ConfigError where the package is absent."""
+    """The conversation (30 s, 16 kHz, two speakers) and its RTTM text. Raises ConfigError without its package."""
     spec = importlib.util.find_spec("pyannote")
     for place in (spec.submodule_search_locations or ()) if spec else ():
         folder = Path(place) / "audio" / "sample"

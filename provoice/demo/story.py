@@ -117,7 +117,9 @@ def table(sources: list[DemoSource], rows: dict[str, dict[str, Any]]) -> str:
     original = rows.get("original.wav", {}).get("loudness_lufs")
     for source in sources:
         row = rows[source.path]
-        became = f"{row['utterances']} utterances" if row["status"] == "emitted" else f"{row['status']}: {row['reason']}"
+        became = (
+            f"{row['utterances']} utterances" if row["status"] == "emitted" else f"{row['status']}: {row['reason']}"
+        )
         lines.append((source.path, source.stated, _measured(source, row, original), became))
     widths = [max(len(line[n]) for line in lines) for n in range(3)]
     text = ["  ".join([*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[3]]) for line in lines]
@@ -136,7 +138,9 @@ def _measured(source: DemoSource, row: dict[str, Any], original_lufs: float | No
         "voices": lambda: f"{value} voices, {row['duration_s']:.1f} s",
         "duration_s": lambda: f"{value:.1f} s",
         "snr_db": lambda: f"{value:.1f} dB (median)",
-        "rt60_s": lambda: f"{value:.2f} s, C50 {row['c50_db']:.1f} dB" if row["c50_db"] is not None else f"{value:.2f} s",
+        "rt60_s": lambda: (
+            f"{value:.2f} s, C50 {row['c50_db']:.1f} dB" if row["c50_db"] is not None else f"{value:.2f} s"
+        ),
         "clipping_ratio": lambda: f"{value:.2%}",
     }
     return shown[source.measure]()
@@ -146,7 +150,8 @@ def _next_commands(folder: Path, lake_uri: str) -> str:
     provoice = ".venv/bin/provoice" if Path(".venv/bin/provoice").exists() else "provoice"
     return (
         f"\nnext:\n"
-        f'  {provoice} sql {lake_uri} "select accent.label, count(*), sum(duration_s)/3600 from utterances group by 1"\n'
+        f'  {provoice} sql {lake_uri} "select accent.label, count(*), sum(duration_s)/3600 from utterances '
+        'group by 1"\n'
         f"  {provoice} why {lake_uri} withdrawn.wav\n"
         f"  {provoice} report {lake_uri} -o {folder / 'report.html'}\n"
     )

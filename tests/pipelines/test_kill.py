@@ -57,7 +57,9 @@ def _work_until_killed(lake_uri: str, raw, work_dir, point: str, calls: int) -> 
     job.open()
     if point == "decoding":
         decode = job.stages.recording[0]
-        job.stages = unit.Stages((_Wrapped(decode, calls), *job.stages.recording[1:]), job.stages.cutter, job.stages.utterance, {})
+        job.stages = unit.Stages(
+            (_Wrapped(decode, calls), *job.stages.recording[1:]), job.stages.cutter, job.stages.utterance, {}
+        )
     elif point == "uploading":
         job.lake.root.put = _die_at(calls, job.lake.root.put, before=True)
     elif point == "between parts and commit":
@@ -93,7 +95,7 @@ def test_a_killed_run_is_resumed_to_the_same_lake(raw, undisturbed, tmp_path, po
     seen = {part.path for kind in ("utterances", "recordings") for part in LakeReader(Lake.open(str(lake))).parts(kind)}
     assert seen <= named, "a reader saw what no commit names"
     emitted = rows(lake, "select count(*) from recordings")[0][0]
-    assert emitted == len(named and LakeReader(Lake.open(str(lake))).commits or ())
+    assert emitted == len((named and LakeReader(Lake.open(str(lake))).commits) or ())
     request = request_for(raw, lake, settings=SETTINGS)
     started = start(request)
     assert started.is_resumed

@@ -1,4 +1,4 @@
-"""Sources that take the worker down: one rejection each, neighbours emitted, and a breaker where it is our own fault."""
+"""Sources that take the worker down: one rejection each, neighbours emitted, and a breaker for our own faults."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def test_what_eats_memory_and_what_never_ends_are_put_aside_by_name(tmp_path):
 
 def test_a_failed_stage_is_tried_again_by_the_next_run(tmp_path):
     raw = folder_of_clips(tmp_path / "raw", 2, seconds=3)
-    bad, good = catalogue(tmp_path / "bad.jsonl", {"clip000.wav": "raise"}), catalogue(tmp_path / "good.jsonl", {"clip009.wav": "raise"})
+    bad, good = (
+        catalogue(tmp_path / "bad.jsonl", {"clip000.wav": "raise"}),
+        catalogue(tmp_path / "good.jsonl", {"clip009.wav": "raise"}),
+    )
     assert run(raw, tmp_path / "lake", settings=POISONED, catalogue=bad).counts.rejected == {"stage_failed": 1}
     assert run(raw, tmp_path / "lake", settings=POISONED, catalogue=good).counts.emitted == 1
     assert rows(tmp_path / "lake", "select count(*) from recordings where status = 'emitted'") == [(2,)]

@@ -40,7 +40,9 @@ def test_a_tar_member_carries_its_row_and_lies_where_the_row_says(tmp_path):
 
     run(folder_of_clips(tmp_path / "raw", 2), tmp_path / "lake")
     lake = tmp_path / "lake"
-    found = rows(lake, "select key, shard, audio_offset, audio_size, json_offset, json_size, duration_s from utterances")
+    found = rows(
+        lake, "select key, shard, audio_offset, audio_size, json_offset, json_size, duration_s from utterances"
+    )
     assert found
     for key, shard, audio_offset, audio_size, json_offset, json_size, duration_s in found:
         data = (lake / shard).read_bytes()
@@ -63,11 +65,11 @@ def test_the_audio_is_the_sources_own_samples(tmp_path):
     samples = (conversation()[: 12 * 16_000] * 32767).astype(np.int16)
     write(tmp_path / "raw" / "a.wav", samples)
     run(tmp_path / "raw", tmp_path / "lake")
-    for shard, offset, size, start, end in rows(
+    for shard, offset, size, first, last in rows(
         tmp_path / "lake", "select shard, audio_offset, audio_size, start_sample, end_sample from utterances"
     ):
         data = (tmp_path / "lake" / shard).read_bytes()[offset : offset + size]
-        assert np.array_equal(soundfile.read(io.BytesIO(data), dtype="int16")[0], samples[start:end])
+        assert np.array_equal(soundfile.read(io.BytesIO(data), dtype="int16")[0], samples[first:last])
 
 
 def test_the_same_run_into_another_lake_is_the_same_bytes_with_any_number_of_workers(tmp_path):
@@ -227,4 +229,6 @@ def test_a_corrected_catalogue_plans_the_source_again_and_denies_the_old_row(tmp
     run(raw, tmp_path / "lake", catalogue=wrong, **IN_EARNEST)
     run(raw, tmp_path / "lake", catalogue=right, **IN_EARNEST)
     assert rows(tmp_path / "lake", "select distinct consent[1].subject_id from utterances") == [("bert",)]
-    assert rows(tmp_path / "lake", "select type from events where type = 'catalogue_changed'") == [("catalogue_changed",)]
+    assert rows(tmp_path / "lake", "select type from events where type = 'catalogue_changed'") == [
+        ("catalogue_changed",)
+    ]

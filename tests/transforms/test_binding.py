@@ -23,7 +23,9 @@ def person(name: str, role: Role = Role.SPEAKER, channel: int | None = None) -> 
     return Subject(subject_id=name, role=role, channel=channel)
 
 
-def heard(folder: Path, row: CatalogueRow, voices: int | None = 1, tracks: int = 1, extra: float | None = 0.0) -> Recording:
+def heard(
+    folder: Path, row: CatalogueRow, voices: int | None = 1, tracks: int = 1, extra: float | None = 0.0
+) -> Recording:
     made = [track_of(folder, np.zeros(10 * RATE, np.float32), channel=n) for n in range(tracks)]
     recording = recording_of(made[0], catalogue=row)
     decoded = replace(recording.decoded, tracks=tuple(made), downmix="split" if tracks > 1 else "mono")

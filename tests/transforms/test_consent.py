@@ -16,6 +16,7 @@ from tests.consents import NOW, ended, given, grant, record, rule, state_of, use
 from transforms.consent import decide, decide_without_grants
 
 D = DenyReason
+ANOTHER = DataScope(kind="recordings", recordings=(RecordingRef(root="r", path="q"),))
 
 
 def reasons(*events: Event, of=None, asked=None, at: datetime = NOW) -> list[DenyReason]:
@@ -44,7 +45,7 @@ def test_a_grant_that_says_any_allows_and_names_itself():
         ((given(grant(rules=[rule(action=["train_tts"])])),), D.NOT_PERMITTED),
         ((given(grant(rules=[rule(genre=["news"])])),), D.NOT_PERMITTED),
         ((given(grant(rules=[rule(), rule("prohibit", genre=["x"])])),), D.PROHIBITED),
-        ((given(grant(scope=DataScope(kind="recordings", recordings=(RecordingRef(root="r", path="q"),)))),), D.OUT_OF_SCOPE),
+        ((given(grant(scope=ANOTHER)),), D.OUT_OF_SCOPE),
         ((given(grant("bert")),), D.NO_GRANT),
     ],
 )  # fmt: skip

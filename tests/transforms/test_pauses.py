@@ -37,7 +37,9 @@ def test_nothing_is_taken_from_far_away(tmp_path):
     assert len(pauses_near(track(tmp_path, 50), [seconds(0, 39)], seconds(4, 8))) == 0
 
 
-@given(st.lists(st.tuples(st.integers(0, 900), st.integers(1, 100)), max_size=12), st.integers(0, 500), st.integers(1, 400))
+@given(
+    st.lists(st.tuples(st.integers(0, 900), st.integers(1, 100)), max_size=12), st.integers(0, 500), st.integers(1, 400)
+)
 def test_no_gap_holds_speech(pairs, low, length):
     speech = merged(Region(start, start + n) for start, n in pairs)
     gaps = _gaps(speech, low, low + length, 2)
