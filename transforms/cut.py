@@ -54,10 +54,8 @@ class CutConfig(Frozen):
     @model_validator(mode="after")
     def _halves(self) -> CutConfig:
         # What is cut for its length must leave two pieces that are long enough.
-        if self.max_s - 2 * self.pad_s < 2 * self.min_s:
-            raise ValueError(
-                f"max_s ({self.max_s}) without twice pad_s ({self.pad_s}) is under twice min_s ({self.min_s})"
-            )
+        if self.max_s < 2 * self.min_s:
+            raise ValueError(f"max_s ({self.max_s}) is under twice min_s ({self.min_s})")
         return self
 
 
@@ -204,7 +202,7 @@ def _cuts_of(voice: _Voice, config: CutConfig) -> Iterator[Cut]:
         parts = [
             part
             for atom in stretch
-            for part in split(atom, voice.probability, rate, config.pause_probability, longest - 2 * pad, shortest)
+            for part in split(atom, voice.probability, rate, config.pause_probability, longest, shortest)
         ]
         for piece in partition(parts, shortest, longest):
             region = Region(piece[0].start_sample, piece[-1].end_sample)

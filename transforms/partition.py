@@ -44,6 +44,12 @@ class Atom:
     def end_sample(self) -> int:
         return self.speech.end_sample + self.tail
 
+    def fitted(self, room: int) -> Atom:
+        """With so much less silence beside it that it takes no more than `room` samples; its speech must fit."""
+        free = room - self.speech.n_samples
+        lead = min(self.lead, free // 2)
+        return replace(self, lead=lead, tail=min(self.tail, free - lead))
+
 
 _Cost = tuple[int, int, int, int, int]
 """Samples in pieces that are too short, cuts through speech, cuts through filled pauses, pieces, and minus the
@@ -51,7 +57,7 @@ pauses cut at: in this order of weight."""
 
 
 def partition(atoms: Sequence[Atom], min_samples: int, max_samples: int) -> list[Sequence[Atom]]:
-    """`atoms` in consecutive pieces of at most `max_samples` (a longer atom is a piece of its own).
+    """`atoms`, each of at most `max_samples`, in consecutive pieces of at most as many.
 
     Of all ways to part them the cheapest is taken: as little as possible in pieces under `min_samples`, then as few
     cuts as possible through speech and through short pauses, then as few pieces as possible, then at the longest
@@ -66,7 +72,7 @@ def partition(atoms: Sequence[Atom], min_samples: int, max_samples: int) -> list
         found: tuple[_Cost, int] | None = None
         for start in range(end - 1, -1, -1):
             samples = atoms[end - 1].end_sample - atoms[start].start_sample
-            if found is not None and samples > max_samples:
+            if samples > max_samples:
                 break
             cost = _added(best[start][0], samples if samples < min_samples else 0, atoms[start - 1] if start else None)
             if found is None or cost < found[0]:
@@ -98,16 +104,16 @@ def _added(cost: _Cost, short_samples: int, before: Atom | None) -> _Cost:
 def split(
     atom: Atom, probability: NDArray[np.float32], sample_rate_hz: int, pause_probability: float, room: int, margin: int
 ) -> list[Atom]:
-    """An atom longer than `room` samples as several: apart at every short pause within it, and where none is within
-    `room`, at its least probable frame, at least `margin` samples from either end.
+    """Speech longer than `room` samples as several atoms that fit: apart at every short pause within it, and where none
+    is within `room`, at its least probable frame, at least `margin` samples from either end.
 
     `probability` is the track's, per 512 samples of 16 kHz; the atom's samples are at `sample_rate_hz`.
     """
     if atom.speech.n_samples <= room:
-        return [atom]
+        return [atom.fitted(room)]
     pauses = _pauses(atom.speech, probability, sample_rate_hz, pause_probability)
     parts = _apart(atom, _fewer(pauses, max(margin, room // 16)), Break.PAUSE)
-    return [piece for part in parts for piece in _halved(part, probability, sample_rate_hz, room, margin)]
+    return [piece.fitted(room) for part in parts for piece in _halved(part, probability, sample_rate_hz, room, margin)]
 
 
 def _pauses(

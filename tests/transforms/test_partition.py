@@ -93,7 +93,7 @@ def _split(seconds: float, probability: np.ndarray, room_s: float = 30) -> list[
 
 
 def test_what_fits_is_left_whole() -> None:
-    assert len(_split(30, _probability(30, [(10, 10.1, 0)]))) == 1
+    assert len(_split(29.9, _probability(29.9, [(10, 10.1, 0)]))) == 1
 
 
 def test_short_pauses_within_are_found_and_speech_is_not_touched() -> None:

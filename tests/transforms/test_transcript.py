@@ -47,8 +47,13 @@ def test_one_of_several_does_not() -> None:
     assert text_of(_said(WHOLE, (1, 5), (9, 15)), _cut((1, 5)), 2) is None
 
 
+def test_nor_one_of_two_people_who_speak_at_once() -> None:
+    assert text_of(_said(WHOLE, (1, 5)), _cut((1, 5)), 2) is None
+
+
 def test_nor_the_only_one_where_some_speech_was_put_aside() -> None:
     assert text_of(_said(WHOLE, (1, 5), (9, 9.6)), _cut((1, 5)), 1) is None
+    assert text_of(_said(WHOLE, (1, 5), (9, 9.15)), _cut((1, 5)), 1) is None
     assert text_of(_said(WHOLE, (1, 5)), _cut((1, 4.5)), 1) is None
     assert text_of(_said(WHOLE, (1, 5), other_track=((8, 9),)), _cut((1, 5)), 1) is None
 
