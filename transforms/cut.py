@@ -169,20 +169,25 @@ def _voice(recording: Recording, track_index: int, speaker: str) -> _Voice:
     speech = recording.speech[track_index]
     own = merged(turn.region for turn in turns if turn.speaker == speaker)
     others = merged(turn.region for turn in turns if turn.speaker != speaker)
-    row = recording.catalogue
+    foreign = merged([*others, *_unattributed(speech, own, EDGE_S * decoded.tracks[track_index].sample_rate_hz)])
     return _Voice(
         track_index=track_index,
         track=decoded.tracks[track_index],
         speaker=speaker,
         spoken=common(own, speech),
         others=others,
-        foreign=merged([*others, *_unattributed(speech, own, EDGE_S * decoded.tracks[track_index].sample_rate_hz)]),
+        foreign=foreign,
         probability=recording.speech_probability[track_index],
         unheard_turns=sum(1 for turn in own if not within(turn, speech)),
-        is_one_text=row.text is not None
-        and not row.text_spans
-        and len({turn.speaker for track in recording.turns for turn in track}) == 1,
+        is_one_text=_is_one_text(recording) and not foreign,
     )
+
+
+def _is_one_text(recording: Recording) -> bool:
+    """One speaker, and one text for all that is said."""
+    row = recording.catalogue
+    speakers = {turn.speaker for turns in recording.turns for turn in turns}
+    return bool(row.text and row.text.strip()) and not row.text_spans and len(speakers) == 1
 
 
 def _unattributed(speech: Sequence[Region], own: Sequence[Region], edge: float) -> list[Region]:

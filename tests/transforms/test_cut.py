@@ -141,6 +141,9 @@ def test_one_text_keeps_one_speakers_recording_whole() -> None:
     assert len(_cut(_said(*turns, catalogue=one_text), keep_transcribed_whole=False)[0]) == 2
     assert len(_cut(_said(*turns, (40, 45, "a"), catalogue=one_text))[0]) == 3
     assert len(_cut(_said((1, 5, "a"), (8, 12, "b"), catalogue=one_text))[0]) == 2
+    assert len(_cut(_said(*turns, catalogue=CatalogueRow(text=" ")))[0]) == 2
+    with_a_stranger = _said(*turns, speech=[(1, 5), (8, 12), (20, 22)], catalogue=one_text)
+    assert len(_cut(with_a_stranger)[0]) == 2
 
 
 def test_nonsense_is_refused() -> None:
