@@ -5,6 +5,7 @@ Only the standard library is imported here: this runs before the first import of
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -23,6 +24,8 @@ def leave_working_folder() -> None:
     The `provoice` script does not put it there, and the two must act alike: a folder `schemas/` of the user's own,
     where they happen to stand, breaks neither. What `PYTHONPATH` names stays: somebody asked for that.
     """
+    # For the Python processes that this one starts: a fork server is `python -c`, which puts the folder first as well.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     if sys.flags.safe_path or not sys.path:
         return
     first = Path(sys.path[0] or ".").resolve()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import wave
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,20 @@ def test_folders_where_the_user_stands_break_nothing(how, own_folder):
 
 
 @pytest.mark.parametrize("how", STARTS)
+def test_the_worker_processes_are_not_misled_either(how, own_folder, tmp_path_factory):
+    source = tmp_path_factory.mktemp("source")
+    with wave.open(str(source / "still.wav"), "wb") as sound:
+        sound.setparams((1, 2, 16_000, 0, "NONE", ""))
+        sound.writeframes(bytes(2 * 16_000))
+    lake = tmp_path_factory.mktemp("out") / "a lake"
+    words = ("run", "configs/explore.yaml", "--source", str(source), "--lake", str(lake), "--json")
+    done = started(how, own_folder, *words, "--set", "diarize.backend=single", "--set", "workers=1")
+    assert done.returncode == 0, done.stderr
+    account = json.loads(done.stdout.splitlines()[-1])
+    assert (account["sources"], sum(account["rejected"].values())) == (1, 1), "digital silence is one rejection"
+
+
+@pytest.mark.parametrize("how", STARTS)
 def test_a_folder_that_hides_a_package_is_named_in_one_line(how, tmp_path):
     (tmp_path / "work" / "lake").mkdir(parents=True)
     (tmp_path / "work" / "lake" / "__init__.py").write_text("")
@@ -83,6 +99,7 @@ def test_a_package_that_is_missing_asks_for_a_new_install(monkeypatch):
 
 def test_a_folder_somebody_asked_for_stays_on_the_path(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
     monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path), "elsewhere"])
     shadow.leave_working_folder()
     assert sys.path == [str(tmp_path), "elsewhere"]
@@ -90,6 +107,7 @@ def test_a_folder_somebody_asked_for_stays_on_the_path(monkeypatch, tmp_path):
 
 def test_the_checkout_itself_stays_on_the_path(monkeypatch):
     monkeypatch.chdir(shadow.HOME)
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
     monkeypatch.setattr(sys, "path", [str(shadow.HOME)])
     shadow.leave_working_folder()
     assert sys.path == [str(shadow.HOME)]
