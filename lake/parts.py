@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import sys
-import threading
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +11,9 @@ import pyarrow as pa
 
 from lake.storage import Root
 from schemas.errors import LakeError
+from schemas.quick_arrow import never_import_pandas_for_a_question
 
 _ROW_GROUP_ROWS = 65_536
-_PROBE_LOCK = threading.Lock()
 
 
 def write_part(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> tuple[int, str]:
@@ -27,7 +24,7 @@ def write_part(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema)
     """
     import pyarrow.parquet as pq
 
-    answer_pandas_probe()
+    never_import_pandas_for_a_question()
     known = set(schema.names)
     unknown = {name for row in rows for name in row if name not in known}
     if unknown:
@@ -58,23 +55,6 @@ def read_part(root: Root, path: str, columns: Sequence[str] | None = None) -> pa
         except (OSError, pa.ArrowInvalid) as error:
             said = " ".join(str(error).split())
             raise LakeError(f"{root.uri_of(path)} cannot be read as Parquet: {said}") from error
-
-
-@cache
-def answer_pandas_probe() -> None:
-    """Spares every process the import of pandas (0.7 s, 60 MB).
-
-    Before PyArrow first turns Python objects into an array it imports pandas, to ask whether they are a Series. Told
-    once that it is not here, it does not ask again; `to_pandas` still imports it.
-    """
-    with _PROBE_LOCK:
-        if "pandas" in sys.modules:
-            return
-        sys.modules["pandas"] = None  # type: ignore[assignment]  # Python's own way of saying "not here"
-        try:
-            pa.array([None])
-        finally:
-            del sys.modules["pandas"]
 
 
 def _column(rows: Sequence[Mapping[str, Any]], field: pa.Field) -> pa.Array:

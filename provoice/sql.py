@@ -1,13 +1,17 @@
-"""A lake as SQL: DuckDB views over the parts that commits name, and over the ledger.
+"""A lake as SQL: DuckDB views over the parts that commits name, over runs and plans, and over the ledger.
 
 Current rows: a recording counts in one run only, the highest-numbered one that emitted, held or finally rejected it
-(a retriable rejection supersedes nothing, and an exploring run supersedes no other); a new version of the same path
-supersedes the old one.
+(a retriable rejection supersedes nothing, and an exploring run no other); a new version of the same path supersedes
+the old one. The files are listed one by one from the commits: a glob over the folders would see orphans.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
@@ -15,146 +19,199 @@ import pyarrow as pa
 
 from lake.lake import Lake
 from lake.reader import LakeReader
-from schemas.tables import RECORDINGS_SCHEMA, utterances_schema
-from transforms.consent import fold
+from provoice import sql_tables as tables
+from schemas.errors import ConfigError, LakeError
+from schemas.quick_arrow import never_import_pandas_for_a_question
+from schemas.tables import PLAN_SCHEMA, RECORDINGS_SCHEMA, utterances_schema
+from transforms.consent import ConsentState
 
 VIEWS = {
     "utterances": "current utterances, one row each",
     "utterances_all": "utterances of every run, superseded ones too, with run_number",
     "recordings": "current sources, one row each, whatever became of them",
     "recordings_all": "sources of every run, with run_number",
-    "runs": "runs in order, with their plans' sizes",
+    "runs": "runs in order, with the size of their plans",
+    "plans": "sources of every run's plan, done or not, with run_id and run_number",
     "commits": "committed units: counts, hours, cost, place and time",
     "stage_seconds": "CPU seconds per committed unit and stage",
-    "grants": "grants with their standing at the ledger's head",
+    "grants": "grants with their rules, and where each stands now",
     "events": "the ledger, event by event",
 }
+"""Every view, and what it holds."""
 
+_NEEDS = {
+    "utterances": ("utterances_all", "recordings"),
+    "recordings": ("recordings_all",),
+    "recordings_all": ("runs",),
+    "utterances_all": ("runs",),
+    "stage_seconds": ("commits",),
+}
+
+# Ranked over five narrow columns: the wide rows are read only for what is current.
 _CURRENT = """
-create view recordings as
-select * exclude (_rank) from (
-    select r.*, row_number() over (
-        partition by r.source_root, r.source_path
-        order by (r.status = 'rejected' and r.retriable), runs.is_explore, r.run_number desc
-    ) as _rank
-    from recordings_all r join runs on runs.number = r.run_number
-) where _rank = 1
+create view provoice.current as select recording_id, run_number from (
+    select recording_id, run_number, row_number() over (
+        partition by source_root, source_path
+        order by (status = 'rejected' and coalesce(retriable, false)), is_explore, run_number desc
+    ) as place
+    from recordings_all join (select run_number, is_explore from runs) using (run_number)
+) where place = 1
+"""
+_ONLY_CURRENT = "create view {0} as select * from {0}_all semi join provoice.current using (recording_id, run_number)"
+_STAGE_SECONDS = """
+create view stage_seconds as
+select run_number, run_id, unit_id, unnest(map_keys(seconds)) as stage, unnest(map_values(seconds)) as seconds
+from commits
+"""
+_GRANTS = """
+create view grants as select *, case when ended is not null then ended when now() >= valid_until then 'expired'
+when now() < valid_from then 'not_yet_valid' else 'valid' end as standing from provoice.grants
 """
 
-_CURRENT_UTTERANCES = """
-create view utterances as
-select u.* exclude (run_number) from utterances_all u
-semi join (select recording_id, run_number from recordings where status = 'emitted') r
-on u.recording_id = r.recording_id and u.run_number = r.run_number
-"""
 
+def connect(lake: Lake, query: str | None = None) -> duckdb.DuckDBPyConnection:
+    """A connection with the views of VIEWS as of now, or only those that `query` speaks of.
 
-def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
-    """A connection with the views of VIEWS, as of now. It can read what the lake has committed, and nothing else."""
-    reader = LakeReader(lake)
-    connection = duckdb.connect(":memory:")
+    It reads within the lake, reaches nothing else, and its settings are locked. Raises ConsentError where the ledger
+    is asked for and cannot be read.
+    """
+    never_import_pandas_for_a_question()
+    connection = duckdb.connect(
+        config={
+            # Else a table name that we do not have would be looked up among the variables of our own functions.
+            "python_enable_replacements": "false",
+            "autoinstall_known_extensions": "false",
+            "temp_directory": os.path.join(tempfile.gettempdir(), f"provoice-sql-{os.getpid()}"),
+        }
+    )
+    connection.execute("set TimeZone = 'UTC'")
     if not lake.root.is_local:
         connection.register_filesystem(lake.root.filesystem)
-    _parts(connection, reader, "utterances", utterances_schema())
-    _parts(connection, reader, "recordings", RECORDINGS_SCHEMA)
-    connection.register("runs", _runs(reader))
-    connection.register("commits", _commits(reader))
-    connection.register("stage_seconds", _stage_seconds(reader))
-    connection.register("grants", _grants(lake))
-    connection.register("events", _events(lake))
-    connection.execute(_CURRENT)
-    connection.execute(_CURRENT_UTTERANCES)
+    _create(connection, lake, _asked(query))
+    connection.execute(f"set allowed_directories = [{_quoted(lake.root.uri)}]")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
     return connection
 
 
-def _parts(connection: duckdb.DuckDBPyConnection, reader: LakeReader, kind: str, schema: pa.Schema) -> None:
-    """`{kind}_all` over the committed part files, united by name; typed and empty where there are none."""
-    parts = list(reader.parts(kind))
-    connection.register(f"_no_{kind}", schema.empty_table())
-    if not parts:
-        connection.execute(f"create view {kind}_all as select *, 0::int as run_number from _no_{kind}")
-        return
-    numbers = pa.table({"filename": [part.uri for part in parts], "run_number": [part.run_number for part in parts]})
-    connection.register(f"_files_{kind}", numbers)
-    files = ", ".join("'" + part.uri.replace("'", "''") + "'" for part in parts)
-    # hive_partitioning off: `run=…` in the path is for people; the row itself says its run.
+def select(
+    connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[Any] = ()
+) -> tuple[list[str], Iterator[list[tuple[Any, ...]]]]:
+    """Names of the columns, and the rows of one SELECT in batches. Raises ConfigError for what is no good question.
+
+    Rows come by way of Arrow: DuckDB itself hands out instants only where pytz is installed.
+    """
+    with explained():
+        kinds = [statement.type for statement in connection.extract_statements(query)]
+        if kinds != [duckdb.StatementType.SELECT]:
+            raise ConfigError("SQL: ask one SELECT (or WITH, FROM, DESCRIBE, SUMMARIZE); nothing can be changed here")
+        reader = connection.sql(query, params=list(values) or None).to_arrow_reader(4096)
+    return list(reader.schema.names), _batches(reader)
+
+
+def records(connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """All rows of one SELECT, each as name to value."""
+    names, batches = select(connection, query, values)
+    return [dict(zip(names, row, strict=True)) for batch in batches for row in batch]
+
+
+def _batches(reader: pa.RecordBatchReader) -> Iterator[list[tuple[Any, ...]]]:
+    with explained():
+        for batch in reader:
+            columns = (column.to_pylist(maps_as_pydicts="lossy") for column in batch.columns)
+            yield list(zip(*columns, strict=True))
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """What DuckDB says, in one line: a question that is wrong is a ConfigError, a file that fails a LakeError."""
+    try:
+        yield
+    except duckdb.IOException as error:
+        raise LakeError(_said(error)) from None
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise ConfigError(f"SQL: {_said(error)}") from None
+
+
+def _said(error: Exception) -> str:
+    # After an empty line DuckDB quotes the query and points into it, which takes several lines.
+    return " ".join(str(error).split("\n\nLINE ")[0].split())
+
+
+def _asked(query: str | None) -> set[str]:
+    """The views whose names stand in `query`, and what they are made of; all where none does (`show tables`)."""
+    asked = {name for name in VIEWS if query is not None and re.search(rf"\b{name}\b", query, re.IGNORECASE)}
+    waiting = list(asked or VIEWS)
+    needed: set[str] = set()
+    while waiting:
+        needed.add(name := waiting.pop())
+        waiting += _NEEDS.get(name, ())
+    return needed
+
+
+def _create(connection: duckdb.DuckDBPyConnection, lake: Lake, views: set[str]) -> None:
+    """Runs before parts, parts before what is current; what nobody asked for is neither listed nor read."""
+    reader = LakeReader(lake)
+    # What views are made of lies in a schema of its own, so that `show tables` lists what people ask for.
+    connection.execute("create schema provoice")
+    if "runs" in views:
+        tables.fill(connection, "runs", tables.RUNS, tables.run_rows(reader.runs))
+    if "commits" in views:
+        tables.fill(connection, "commits", tables.COMMITS, tables.commit_rows(reader))
+    if "stage_seconds" in views:
+        connection.execute(_STAGE_SECONDS)
+    if "plans" in views:
+        _plans(connection, reader)
+    for kind, schema, run_id in (
+        ("recordings", RECORDINGS_SCHEMA, "run_id"),
+        ("utterances", utterances_schema(), "lineage.run_id"),
+    ):
+        if f"{kind}_all" in views:
+            _parts(connection, reader, kind, schema, run_id)
+        if kind in views:
+            if kind == "recordings":
+                connection.execute(_CURRENT)
+            connection.execute(_ONLY_CURRENT.format(kind))
+    if views & {"grants", "events"}:
+        _ledger(connection, lake)
+
+
+def _parts(
+    connection: duckdb.DuckDBPyConnection, reader: LakeReader, kind: str, schema: pa.Schema, run_id: str
+) -> None:
+    """`{kind}_all` over the committed part files, united by name with the columns that every lake has."""
+    tables.fill(connection, f"provoice.no_{kind}", tables.columns_of(schema))
+    every = f"select * from provoice.no_{kind}" + _read([part.uri for part in reader.parts(kind)])
     connection.execute(
-        f"create view {kind}_all as select p.* exclude (filename), f.run_number::int as run_number "
-        f"from (select * from read_parquet([{files}], union_by_name=true, filename=true, hive_partitioning=false)) p "
-        f"join _files_{kind} f on f.filename = p.filename"
+        f"create view {kind}_all as select p.*, runs.run_number from ({every}) p join runs on runs.run_id = p.{run_id}"
     )
 
 
-def _runs(reader: LakeReader) -> pa.Table:
-    fields = ("number", "run_id", "recipe_sha256", "is_explore", "units", "sources", "ignored", "estimated_s", "is_closed", "created_at")
-    values = {name: [getattr(run, name) for run in reader.runs] for name in fields}
-    types = {"number": pa.int32(), "is_explore": pa.bool_(), "is_closed": pa.bool_(), "estimated_s": pa.float64()}
-    text = ("run_id", "recipe_sha256")
-    schema = pa.schema(
-        [(n, types.get(n, pa.string() if n in text else _TIME if n == "created_at" else pa.int64())) for n in fields]
-    )
-    return pa.table(values, schema=schema)
+def _plans(connection: duckdb.DuckDBPyConnection, reader: LakeReader) -> None:
+    columns = {"run_number": "INTEGER", "run_id": "VARCHAR", **tables.columns_of(PLAN_SCHEMA)}
+    tables.fill(connection, "provoice.no_plans", columns)
+    parts = ""
+    for run in reader.runs:
+        names = f"{run.number}::int as run_number, {_quoted(run.run_id)} as run_id, "
+        parts += _read([reader.lake.root.uri_of(run.plan.path)], names)
+    connection.execute(f"create view plans as select * from provoice.no_plans{parts}")
 
 
-_TIME = pa.timestamp("us", tz="UTC")
-_COUNTED = ("sources", "emitted", "rejected_total", "held_total", "utterances", "source_bytes")
-_HOURS = ("source_s", "speech_s", "utterance_s")
+def _read(uris: Sequence[str], own: str = "") -> str:
+    """`union all by name select … from` these files; nothing where there are none."""
+    if not uris:
+        return ""
+    # hive_partitioning off: `run=…` in the path is for people; the row itself says its run.
+    files = ", ".join(map(_quoted, uris))
+    return f" union all by name select {own}* from read_parquet([{files}], union_by_name=true, hive_partitioning=false)"
 
 
-def _commits(reader: LakeReader) -> pa.Table:
-    commits = [commit for _, commit in reader.commits]
-    columns: dict[str, tuple[list[Any], pa.DataType]] = {
-        "run_id": ([c.run_id for c in commits], pa.string()),
-        "unit_id": ([c.unit_id for c in commits], pa.string()),
-        "generation": ([c.generation for c in commits], pa.int32()),
-        **{n.removesuffix("_total"): ([getattr(c.counts, n) for c in commits], pa.int64()) for n in _COUNTED},
-        **{n: ([getattr(c.counts, n) for c in commits], pa.float64()) for n in _HOURS},
-        "ledger_position": ([c.ledger_position for c in commits], pa.int64()),
-        "committed_at": ([c.committed_at for c in commits], _TIME),
-        "wall_s": ([c.wall_s for c in commits], pa.float64()),
-        "cpu_s": ([round(sum(c.seconds.values()), 3) for c in commits], pa.float64()),
-        "peak_memory_bytes": ([c.peak_memory_bytes for c in commits], pa.int64()),
-        "host": ([c.host for c in commits], pa.string()),
-        "cpu": ([c.cpu for c in commits], pa.string()),
-        "attempt": ([c.attempt for c in commits], pa.int32()),
-    }
-    return pa.table({name: pa.array(values, kind) for name, (values, kind) in columns.items()})
+def _ledger(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
+    state = ConsentState()
+    tables.fill(connection, "events", tables.EVENTS, tables.event_rows(lake, state))
+    tables.fill(connection, "provoice.grants", tables.GRANTS, tables.grant_rows(state))
+    connection.execute(_GRANTS)
 
 
-def _stage_seconds(reader: LakeReader) -> pa.Table:
-    rows = [(c.run_id, c.unit_id, stage, spent) for _, c in reader.commits for stage, spent in c.seconds.items()]
-    run_ids, units, stages, seconds = zip(*rows, strict=True) if rows else ((), (), (), ())
-    schema = pa.schema([("run_id", pa.string()), ("unit_id", pa.string()), ("stage", pa.string()), ("seconds", pa.float64())])
-    return pa.table([list(run_ids), list(units), list(stages), list(seconds)], schema=schema)
-
-
-def _grants(lake: Lake) -> pa.Table:
-    held = list(fold(lake.ledger().events()).grants.values())
-    columns = {
-        "grant_id": [h.grant.grant_id for h in held],
-        "subject_id": [h.grant.subject_id for h in held],
-        "jurisdiction": [h.grant.jurisdiction for h in held],
-        "ended": [h.ended.value if h.ended else None for h in held],
-        "actions": [sorted({str(a) for r in h.grant.rules if r.effect == "permit" for a in r.action}) for h in held],
-        "prohibited": [sorted({str(a) for r in h.grant.rules if r.effect != "permit" for a in r.action}) for h in held],
-    }
-    texts = pa.list_(pa.string())
-    table = {n: pa.array(v, texts if n in ("actions", "prohibited") else pa.string()) for n, v in columns.items()}
-    table["valid_from"] = pa.array([h.grant.valid_from for h in held], _TIME)
-    table["valid_until"] = pa.array([h.grant.valid_until for h in held], _TIME)
-    return pa.table(table)
-
-
-def _events(lake: Lake) -> pa.Table:
-    events = list(lake.ledger().events())
-    columns: dict[str, Sequence[Any]] = {
-        name: [getattr(event, name) for _, event in events]
-        for name in ("event_id", "subject_id", "grant_id", "source_root", "source_path", "note")
-    }
-    table = {name: pa.array(values, pa.string()) for name, values in columns.items()}
-    table["position"] = pa.array([position for position, _ in events], pa.int64())
-    table["type"] = pa.array([event.type.value for _, event in events], pa.string())
-    table["recorded_at"] = pa.array([event.recorded_at for _, event in events], _TIME)
-    return pa.table(table)
-
-
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from lake.commits import read_commits
 from lake.lake import Lake
 from lake.runs import list_runs
+from provoice.asking import plain
+from provoice.sql import connect, records
 from provoice.words import hours, reasons, several
 from schemas.errors import ConfigError
 from schemas.records import Commit, Counts, RunRecord
+
+_RECENT = 50
+"""Commits over which pace is taken: a run that was resumed after days is as fast as it is now."""
+
+_LONG_AGO_S = 48 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -19,16 +27,24 @@ class Standing:
     """One run's figures."""
 
     run_id: str
+    number: int
     state: str
+    """`complete`, `closed` or `unfinished`."""
     units: int
     committed: int
     planned_sources: int
     ignored: int
     counts: Counts
     cpu_s: float
+    wall_s: float
+    created_at: datetime
     first_commit: datetime | None
     last_commit: datetime | None
-    restarted_units: int
+    retried_units: int
+    pace: float | None
+    """Audio-hours per hour, over the last commits; None before the second."""
+    left_s: float | None
+    """Seconds that the rest takes at this pace; None where nothing is left or nothing can be said."""
 
     @property
     def times_real_time(self) -> float | None:
@@ -36,50 +52,81 @@ class Standing:
         return round(self.counts.source_s / self.cpu_s, 1) if self.cpu_s else None
 
 
-def standing(run: RunRecord, commits: list[Commit]) -> Standing:
-    """A run's figures from its commits."""
+def standing(lake: Lake, run: RunRecord, commits: Sequence[Commit]) -> Standing:
+    """A run's figures from its commits, and what is left from its plan."""
     times = sorted(commit.committed_at for commit in commits)
     state = "complete" if len(commits) >= run.units else "closed" if run.is_closed else "unfinished"
+    counts = sum((commit.counts for commit in commits), Counts())
+    pace = _pace(commits)
+    left_s = _audio_left_s(lake, run, counts) / pace if state == "unfinished" and pace else None
     return Standing(
         run_id=run.run_id,
+        number=run.number,
         state=state,
         units=run.units,
         committed=len(commits),
         planned_sources=run.sources,
         ignored=run.ignored,
-        counts=sum((commit.counts for commit in commits), Counts()),
+        counts=counts,
         cpu_s=round(sum(sum(commit.seconds.values()) for commit in commits), 3),
+        wall_s=round(sum(commit.wall_s for commit in commits), 3),
+        created_at=run.created_at,
         first_commit=times[0] if times else None,
         last_commit=times[-1] if times else None,
-        restarted_units=sum(commit.attempt > 1 for commit in commits),
+        retried_units=sum(commit.attempt > 1 for commit in commits),
+        pace=None if pace is None else round(pace, 1),
+        left_s=None if left_s is None else round(left_s, 1),
     )
+
+
+def _pace(commits: Sequence[Commit]) -> float | None:
+    """Seconds of audio per second between the first and the last of the newest commits."""
+    newest = sorted(commits, key=lambda commit: commit.committed_at)[-_RECENT:]
+    if len(newest) < 2:
+        return None
+    took = newest[-1].committed_at - min(c.committed_at - timedelta(seconds=c.wall_s) for c in newest)
+    audio_s = sum(commit.counts.source_s for commit in newest)
+    return audio_s / took.total_seconds() if audio_s and took else None
+
+
+def _audio_left_s(lake: Lake, run: RunRecord, counts: Counts) -> float:
+    """Audio in the units that are not committed: the plan's estimate, corrected by how it did so far."""
+    query = """
+    select coalesce(sum(estimated_s) filter (where c.unit_id is null), 0) as left_s,
+           coalesce(sum(estimated_s) filter (where c.unit_id is not null), 0) as done_s
+    from plans p left join commits c using (run_number, unit_id) where run_number = $1
+    """
+    with connect(lake, "plans commits") as connection:
+        estimated = records(connection, query, [run.number])[0]
+    correction = counts.source_s / estimated["done_s"] if estimated["done_s"] else 1.0
+    return float(estimated["left_s"] * correction)
 
 
 def status(lake_uri: str, run_id: str | None, as_json: bool) -> str:
     """Every run of the lake, or one of them, as text or as JSON lines."""
     lake = Lake.open(lake_uri)
-    runs = [run for run in list_runs(lake) if run_id in (None, run.run_id)]
+    every = list_runs(lake)
+    runs = [run for run in every if run_id in (None, run.run_id)]
     if run_id is not None and not runs:
-        known = ", ".join(run.run_id for run in list_runs(lake)) or "none"
+        known = ", ".join(run.run_id for run in every) or "none"
         raise ConfigError(f"{lake.root.uri} has no run {run_id}; its runs: {known}")
-    found = [standing(run, list(read_commits(lake, run.run_id))) for run in runs]
+    found = [standing(lake, run, list(read_commits(lake, run.run_id))) for run in runs]
     if as_json:
-        return "".join(json.dumps(_plain(one)) + "\n" for one in found)
+        return "".join(json.dumps(_as_object(one)) + "\n" for one in found)
     if not found:
         return f"{lake.root.uri} has no run yet; `provoice run CONFIG --source … --lake {lake_uri}` starts one\n"
-    return "\n".join(map(_text, found))
+    return "\n".join(_text(one, datetime.now(UTC)) for one in found)
 
 
-def _plain(one: Standing) -> dict[str, object]:
-    plain = {**asdict(one), "counts": one.counts.model_dump(mode="json"), "times_real_time": one.times_real_time}
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in plain.items()}
+def _as_object(one: Standing) -> object:
+    counts = one.counts.model_dump(mode="json")
+    return plain({**asdict(one), "counts": counts, "times_real_time": one.times_real_time})
 
 
-def _text(one: Standing) -> str:
+def _text(one: Standing, now: datetime) -> str:
     counts = one.counts
     lines = [
-        f"run {one.run_id}: {one.state}, {one.committed} of {several(one.units, 'unit')}"
-        f" ({counts.sources:,} of {several(one.planned_sources, 'source')})",
+        f"run {one.run_id}: {one.state}, {one.committed:,} of {several(one.units, 'unit')} committed",
         f"  in        {hours(counts.source_s)} of audio, {hours(counts.speech_s)} of it speech",
         f"  out       {hours(counts.utterance_s)} in {several(counts.utterances, 'utterance')}",
         f"  rejected  {counts.rejected_total:,}   {reasons(counts.rejected)}".rstrip(),
@@ -87,14 +134,35 @@ def _text(one: Standing) -> str:
     ]
     if counts.utterances_rejected:
         lines.append(f"  cuts put aside: {reasons(counts.utterances_rejected)}")
-    if one.times_real_time is not None:
-        lines.append(f"  cost      {hours(one.cpu_s)} of CPU: {one.times_real_time} audio-hours per core-hour")
-    if one.restarted_units:
-        lines.append(f"  {several(one.restarted_units, 'unit')} needed more than one attempt")
     if one.ignored:
-        lines.append(f"  ignored   {one.ignored:,} other files")
+        lines.append(f"  ignored   {several(one.ignored, 'other file')}")
+    lines += _speed(one, now)
+    sign = "=" if counts.is_conserved else "≠ (the commits of this run do not add up)"
     lines.append(
-        f"  {counts.sources:,} sources = {counts.emitted:,} emitted + {counts.rejected_total:,} rejected + "
-        f"{counts.held_total:,} held + {counts.erased:,} erased"
+        f"  {several(counts.sources, 'source')} {sign} {counts.emitted:,} emitted + {counts.rejected_total:,} rejected "
+        f"+ {counts.held_total:,} held + {counts.erased:,} erased"
     )
+    if one.state != "complete":
+        waits = "left for another run" if one.state == "closed" else "not committed yet"
+        lines.append(f"  {several(one.planned_sources - counts.sources, 'source')} {waits}")
     return "\n".join(lines) + "\n"
+
+
+def _speed(one: Standing, now: datetime) -> list[str]:
+    lines = []
+    if one.times_real_time is not None:
+        lines.append(f"  cost      {hours(one.cpu_s)} of CPU, {one.times_real_time:,} audio-hours per core-hour")
+    if one.pace is not None:
+        left = f"; about {hours(one.left_s)} left at this pace" if one.left_s is not None else ""
+        lines.append(f"  pace      {one.pace:,} audio-hours per hour{left}")
+    if one.last_commit is not None:
+        past_s = max(0.0, (now - one.last_commit).total_seconds())
+        ago = f", {hours(past_s)} ago" if one.state == "unfinished" and past_s < _LONG_AGO_S else ""
+        lines.append(f"  time      planned {_instant(one.created_at)}, last commit {_instant(one.last_commit)}{ago}")
+    if one.retried_units:
+        lines.append(f"  {several(one.retried_units, 'unit')} needed more than one attempt")
+    return lines
+
+
+def _instant(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

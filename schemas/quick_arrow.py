@@ -9,7 +9,7 @@ class _NotHere:
     """Answers the import of pandas, and of nothing else, with "not here"."""
 
     @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> None:
+    def find_spec(name: str, path: object = None, target: object = None) -> None:  # noqa: ARG004  (Python names them)
         if name == "pandas":
             raise ModuleNotFoundError("pandas is not imported for a question", name=name)
 

@@ -27,7 +27,7 @@ def explained() -> Iterator[None]:
         # Somebody piped us into `head`; what they wanted they have.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (the last place where anything can be said in one line)
         sys.stderr.write(f"provoice: {_said(error)}\n")
         raise SystemExit(exit_code(error)) from None
 
@@ -49,4 +49,4 @@ def _said(error: Exception) -> str:
     if isinstance(error, ProvoiceError):
         return str(error)
     said = " ".join(str(error).split())
-    return f"something unforeseen: {type(error).__name__}: {said} (PROVOICE_DEBUG=1 shows where)"
+    return f"something unforeseen: {type(error).__name__}: {said} (provoice --traceback … shows where)"

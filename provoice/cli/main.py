@@ -27,21 +27,23 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 class LazyGroup(click.Group):
     """Lists commands from the table, and imports one when it is called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click names it)
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_text) for name, (_, _, help_text) in COMMANDS.items()])
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -61,9 +63,16 @@ def _nearest(word: str) -> str:
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-v", "--verbose", is_flag=True, help="Log more, tracebacks of failed stages among it.")
+@click.option("--traceback", "is_traced", is_flag=True, help="Say where an error came from (as PROVOICE_DEBUG=1 does).")
 @click.version_option(package_name="provoice")
-def cli(verbose: bool) -> None:
-    """Voice recordings in, training-ready utterances out, with consent on every record."""
+def cli(verbose: bool, is_traced: bool) -> None:
+    """Voice recordings in, training-ready utterances out, with consent on every record.
+
+    Exit codes: 0 done; 1 the run broke; 2 the request is wrong; 3 done, but too much was rejected; 4 refused for
+    consent; 130 interrupted.
+    """
+    if is_traced:
+        os.environ["PROVOICE_DEBUG"] = "1"
     # Set before anything that computes is imported: two workers with a thread pool each would waste a core.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 
@@ -11,11 +13,15 @@ import click
 @click.option("--json", "form", flag_value="json", help="One JSON object per row.")
 @click.option("--csv", "form", flag_value="csv", help="CSV with a header.")
 def command(lake_uri: str, query: str | None, form: str | None) -> None:
-    """Ask LAKE a question in SQL (DuckDB's). Without a question, list the views.
+    """Ask LAKE a question in SQL (DuckDB's). Without a question, list the views. Nothing can be changed.
 
     \b
     provoice sql LAKE "select accent.label, count(*), sum(duration_s)/3600 from utterances group by 1"
     """
     from provoice.asking import ask, views
 
-    click.echo(views() if query is None else ask(lake_uri, query, form), nl=False)
+    if query is None:
+        click.echo(views(), nl=False)
+        return
+    for piece in ask(lake_uri, query, form, is_terminal=sys.stdout.isatty()):
+        click.echo(piece, nl=False)

@@ -65,7 +65,8 @@ class _Asked:
             f"from utterances{view} where {only}"
         )
         connection.execute(
-            f"create temp table r as select status, reason, source_size_bytes, duration_s, speech_s, utterances_rejected "
+            "create temp table r as "
+            "select status, reason, source_size_bytes, duration_s, speech_s, utterances_rejected "
             f"from recordings{view} where {self.of_run}"
         )
 
@@ -108,17 +109,20 @@ def gather(connection: duckdb.DuckDBPyConnection, run_id: str | None = None) -> 
         rejected=asked.reasons("rejected", "select reason as label, 1 as value from r where status = 'rejected'"),
         held=asked.reasons("held", "select reason as label, 1 as value from r where status = 'held'"),
         cuts_rejected=asked.reasons(
-            "rejected", "select e.reason as label, e.count as value from (select unnest(utterances_rejected) as e from r)"
+            "rejected",
+            "select e.reason as label, e.count as value from (select unnest(utterances_rejected) as e from r)",
         ),
         histograms=_histograms(asked),
         flags=asked.bars("select unnest(quality_flags) as label, 1 as value from u"),
         accents=asked.bars(
-            "select coalesce(accent.label || ' (' || accent.origin || ')', 'none') as label, duration_s as value from u"
+            "select coalesce(accent.label || ' (' || accent.origin || ')', 'no accent known') as label, "
+            "duration_s as value from u"
         ),
         languages=asked.bars("select coalesce(language, 'not stated') as label, duration_s as value from u"),
         consent=asked.bars(_CONSENT),
         bindings=asked.bars(
-            "select unnest(list_distinct(list_transform(consent, lambda x: x.binding))) as label, duration_s as value from u"
+            "select unnest(list_distinct(list_transform(consent, lambda link: link.binding))) as label, "
+            "duration_s as value from u"
         ),
         grants=asked.bars(_GRANTS),
         stages=_stages(asked, cost["source_s"]),
@@ -157,7 +161,7 @@ def _flow(asked: _Asked, totals: dict[str, float]) -> tuple[Bar, ...]:
     emitted = asked.one("select coalesce(sum(duration_s), 0) as s from r where status = 'emitted'")["s"]
     return (
         Bar("audio decoded", totals["source_s"]),
-        Bar("in emitted sources", emitted),
+        Bar("of it in emitted sources", emitted),
         Bar("speech heard", totals["speech_s"]),
         Bar("utterances out", totals["utterance_s"]),
     )
@@ -181,8 +185,8 @@ def _stages(asked: _Asked, source_s: float | None) -> tuple[Bar, ...]:
 def _runs(asked: _Asked) -> tuple[dict[str, Any], ...]:
     return tuple(
         asked.records(f"""
-        select run_number, run_id, is_explore, is_closed, created_at, recipe_sha256, any_value(r.units) as units,
-               any_value(r.sources) as sources, any_value(ignored) as ignored, count(c.unit_id) as committed,
+        select run_number, run_id, is_explore, is_closed, created_at, recipe_sha256, r.units, r.sources, r.ignored,
+               count(c.unit_id) as committed,
                coalesce(sum(c.source_s), 0) as source_s, coalesce(sum(c.utterance_s), 0) as utterance_s,
                coalesce(sum(c.emitted), 0)::bigint as emitted, coalesce(sum(c.rejected), 0)::bigint as rejected,
                coalesce(sum(c.held), 0)::bigint as held

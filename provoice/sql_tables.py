@@ -1,0 +1,141 @@
+"""The small tables of a lake's SQL: runs, commits, plans' sizes and the ledger, filled from JSON with stated types.
+
+They go into DuckDB as JSON text and not as Arrow tables: registering one imports pandas, which costs a second.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from lake.lake import Lake
+from lake.reader import LakeReader
+from schemas.consent import TERMS, Rule
+from schemas.instants import to_text
+from schemas.records import Commit, Counts, RunRecord
+from transforms.consent import ConsentState, GrantState
+
+_ROWS_AT_ONCE = 5_000
+_RULE = "STRUCT(" + ", ".join(
+    ["effect VARCHAR", "action VARCHAR[]", *(f"{term} VARCHAR[]" for term in TERMS), "durable_until TIMESTAMPTZ"]
+) + ")"  # fmt: skip
+
+Columns = Mapping[str, str]
+Rows = Iterable[Mapping[str, Any]]
+
+RUNS: Columns = {
+    "run_number": "INTEGER", "run_id": "VARCHAR", "generation": "INTEGER", "recipe_sha256": "VARCHAR",
+    "is_explore": "BOOLEAN", "is_closed": "BOOLEAN", "units": "BIGINT", "sources": "BIGINT", "ignored": "BIGINT",
+    "estimated_s": "DOUBLE", "created_at": "TIMESTAMPTZ", "roots": "MAP(VARCHAR, VARCHAR)", "report": "VARCHAR",
+}  # fmt: skip
+COMMITS: Columns = {
+    "run_number": "INTEGER", "run_id": "VARCHAR", "unit_id": "VARCHAR", "generation": "INTEGER",
+    "sources": "BIGINT", "emitted": "BIGINT", "rejected": "BIGINT", "held": "BIGINT", "erased": "BIGINT",
+    "utterances": "BIGINT", "source_bytes": "BIGINT", "source_s": "DOUBLE", "speech_s": "DOUBLE",
+    "utterance_s": "DOUBLE", "rejected_by_reason": "MAP(VARCHAR, BIGINT)", "held_by_reason": "MAP(VARCHAR, BIGINT)",
+    "utterances_rejected": "MAP(VARCHAR, BIGINT)", "ledger_position": "BIGINT", "decided_at": "TIMESTAMPTZ",
+    "committed_at": "TIMESTAMPTZ", "wall_s": "DOUBLE", "cpu_s": "DOUBLE", "seconds": "MAP(VARCHAR, DOUBLE)",
+    "peak_memory_bytes": "BIGINT", "host": "VARCHAR", "cpu": "VARCHAR", "attempt": "INTEGER",
+}  # fmt: skip
+GRANTS: Columns = {
+    "grant_id": "VARCHAR", "subject_id": "VARCHAR", "ended": "VARCHAR", "valid_from": "TIMESTAMPTZ",
+    "valid_until": "TIMESTAMPTZ", "jurisdiction": "VARCHAR", "evidence_sha256": "VARCHAR", "scope": "VARCHAR",
+    "collected_from": "TIMESTAMPTZ", "collected_until": "TIMESTAMPTZ", "permitted": "VARCHAR[]",
+    "prohibited": "VARCHAR[]", "rules": f"{_RULE}[]",
+}  # fmt: skip
+EVENTS: Columns = {
+    "position": "BIGINT", "event_id": "VARCHAR", "type": "VARCHAR", "recorded_at": "TIMESTAMPTZ",
+    "subject_id": "VARCHAR", "grant_id": "VARCHAR", "source_root": "VARCHAR", "source_path": "VARCHAR",
+    "catalogue_row_sha256": "VARCHAR", "note": "VARCHAR",
+}  # fmt: skip
+
+
+def fill(connection: duckdb.DuckDBPyConnection, name: str, columns: Columns, rows: Rows = ()) -> None:
+    """Creates the table `name` with these columns and rows, some thousands of rows at a time."""
+    connection.execute(f"create table {name} ({', '.join(f'{c} {kind}' for c, kind in columns.items())})")
+    structure = json.dumps([dict(columns)])
+    waiting = iter(rows)
+    while batch := list(islice(waiting, _ROWS_AT_ONCE)):
+        connection.execute(
+            f"insert into {name} by name select s.* from (select unnest(from_json(?, ?)) as s)",
+            [json.dumps(batch), structure],
+        )
+
+
+def run_rows(runs: Iterable[RunRecord]) -> Iterator[dict[str, Any]]:
+    for run in runs:
+        yield {**run.model_dump(mode="json", include=set(RUNS)), "run_number": run.number}
+
+
+def commit_rows(reader: LakeReader) -> Iterator[dict[str, Any]]:
+    for run, commit in reader.commits:
+        yield _commit_row(run, commit)
+
+
+def _commit_row(run: RunRecord, commit: Commit) -> dict[str, Any]:
+    counts = commit.counts
+    return {
+        **commit.model_dump(mode="json", include=set(COMMITS)),
+        **counts.model_dump(mode="json", include=set(COMMITS) & set(Counts.model_fields)),
+        "run_number": run.number,
+        "rejected": counts.rejected_total,
+        "held": counts.held_total,
+        "rejected_by_reason": counts.rejected,
+        "held_by_reason": counts.held,
+        "cpu_s": round(sum(commit.seconds.values()), 3),
+    }
+
+
+def grant_rows(state: ConsentState) -> Iterator[dict[str, Any]]:
+    return (_grant_row(held) for held in state.grants.values())
+
+
+def _grant_row(held: GrantState) -> dict[str, Any]:
+    grant = held.grant
+    return {
+        **grant.model_dump(mode="json", include=set(GRANTS) - {"scope"}),
+        "ended": held.ended.value if held.ended else None,
+        "scope": grant.scope.kind,
+        "collected_from": to_text(grant.scope.collected_from) if grant.scope.collected_from else None,
+        "collected_until": to_text(grant.scope.collected_until) if grant.scope.collected_until else None,
+        "permitted": _actions(grant.rules, "permit"),
+        "prohibited": _actions(grant.rules, "prohibit"),
+    }
+
+
+def _actions(rules: Iterable[Rule], effect: str) -> list[str]:
+    return sorted({str(action) for rule in rules if rule.effect == effect for action in rule.action})
+
+
+def event_rows(lake: Lake, state: ConsentState) -> Iterator[dict[str, Any]]:
+    """Every event of the ledger in order; `state` is folded on the way, so that the ledger is read once."""
+    for position, event in lake.ledger().events():
+        state.apply(position, event)
+        yield {**event.model_dump(mode="json", include=set(EVENTS)), "position": position}
+
+
+def columns_of(schema: pa.Schema) -> Columns:
+    """The columns of an Arrow schema with DuckDB's names of their types."""
+    return {field.name: _duckdb_type(field.type) for field in schema}
+
+
+_PLAIN = {
+    pa.string(): "VARCHAR", pa.float64(): "DOUBLE", pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.bool_(): "BOOLEAN",
+    pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
+}  # fmt: skip
+
+
+def _duckdb_type(kind: pa.DataType) -> str:
+    if pa.types.is_struct(kind):
+        members = (f"{kind.field(n).name} {_duckdb_type(kind.field(n).type)}" for n in range(kind.num_fields))
+        return f"STRUCT({', '.join(members)})"
+    if pa.types.is_map(kind):
+        return f"MAP({_duckdb_type(kind.key_type)}, {_duckdb_type(kind.item_type)})"
+    if pa.types.is_list(kind):
+        return f"{_duckdb_type(kind.value_type)}[]"
+    return _PLAIN[kind]
