@@ -135,7 +135,7 @@ def test_a_broken_packet_in_the_middle_is_skipped_and_noted(tmp_path):
     path.write_bytes(data)
     made = decoded(path, tmp_path)
     assert made.n_samples / 44_100 == pytest.approx(SECONDS, abs=0.2)
-    assert any("broken packets were skipped" in note for note in made.notes)
+    assert any("broken packets that were skipped: " in note for note in made.notes)
 
 
 def test_junk_after_the_last_frame_of_an_mp3_costs_no_sound(tmp_path):

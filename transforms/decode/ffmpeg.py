@@ -41,20 +41,22 @@ def open_ffmpeg(descriptor: int) -> Iterator[FfmpegStream]:
     options = {"fd": str(descriptor), "protocol_whitelist": "fd"}
     container: Any = asked(lambda: av.open("fd:", options=options, metadata_errors="replace"), Trouble.UNKNOWN)
     try:
-        yield FfmpegStream(container)
+        yield asked(lambda: FfmpegStream(container))
     finally:
         container.close()
 
 
 class FfmpegStream:
+    """A Stream of what FFmpeg decodes, on one thread."""
+
     def __init__(self, container: Any) -> None:
         self.notes: list[str] = []
-        self._stream = asked(lambda: _best_audio(container, self.notes))
+        self._stream = _best_audio(container, self.notes)
         frames = self._decoded(container)
         first = next(frames, None)
         if first is None:
             raise ReaderError("opened, and no sample came", Trouble.EMPTY)
-        self.format = asked(lambda: _format_of(container, self._stream.codec_context.codec, first, self._stream))
+        self.format = _format_of(container, self._stream, first)
         self.may_change = False
         self._raw, self._zero, self._full_scale = _SAMPLES[first.format.name.removesuffix("p")]
         wide = self.format.native_bits == 24 and self._raw is not np.float32
@@ -82,7 +84,7 @@ class FfmpegStream:
                 seconds += frame.samples / frame.sample_rate
                 yield frame
         if skipped:
-            self.notes.append(f"{skipped} broken packets were skipped, the first at {first_at:.1f} s")
+            self.notes.append(f"broken packets that were skipped: {skipped}, the first at {first_at:.1f} s")
         if broken:
             raise broken[0]
 
@@ -99,7 +101,7 @@ class FfmpegStream:
             wanted = wanted or shape
             if shape != (current or wanted):
                 if resampler is not None:
-                    yield from asked(partial(resampler.resample, None))
+                    yield from resampler.resample(None)
                 elif not any("changes" in note for note in self.notes):
                     self.notes.append(
                         f"the format changes at {seconds:.1f} s to {shape[2]} Hz, {shape[1]}; the first was kept"
@@ -111,28 +113,30 @@ class FfmpegStream:
                 yield frame
             else:
                 frame.pts = None
-                yield from asked(partial(resampler.resample, frame))
+                yield from resampler.resample(frame)
         if resampler is not None:
-            yield from asked(partial(resampler.resample, None))
+            yield from resampler.resample(None)
 
     def blocks(self, frames: int) -> Iterator[Block]:
         """Blocks of samples, shape (channels, n). What was decoded before an error is given first."""
         rows: list[list[NDArray[Any]]] = [[] for _ in range(self.format.channels)]
         waiting = 0
         failure: ReaderError | None = None
-        frame: Any = True
-        while frame is not None:
+        is_over = False
+        while not is_over:
+            came: list[NDArray[Any]] | None = None
             try:
-                frame = next(self._frames, None)
+                came = asked(self._next_samples)
             except ReaderError as error:
-                failure, frame = error, None
-            if frame is not None:
-                for row, samples in zip(rows, self._samples(frame), strict=True):
+                failure = error
+            is_over = came is None
+            if came is not None:
+                for row, samples in zip(rows, came, strict=True):
                     row.append(samples)
-                waiting += frame.samples
-            if waiting >= frames or (frame is None and waiting):
+                waiting += len(came[0])
+            if waiting >= frames or (is_over and waiting):
                 joined = np.stack([np.concatenate(row) for row in rows])
-                used = waiting if frame is None else waiting - waiting % frames
+                used = waiting if is_over else waiting - waiting % frames
                 for start in range(0, used, frames):
                     yield self._scaled(joined[:, start : min(start + frames, used)])
                 waiting -= used
@@ -140,8 +144,11 @@ class FfmpegStream:
         if failure is not None:
             raise failure
 
-    def _samples(self, frame: Any) -> list[NDArray[Any]]:
-        """The frame's samples as it holds them, one array of shape (n,) per channel."""
+    def _next_samples(self) -> list[NDArray[Any]] | None:
+        """Samples of the next frame as it holds them, one array of shape (n,) per channel; None at the end."""
+        frame = next(self._frames, None)
+        if frame is None:
+            return None
         n, channels = frame.samples, self.format.channels
         if frame.format.is_planar:
             return [np.frombuffer(plane, self._raw, n) for plane in frame.planes]
@@ -172,9 +179,12 @@ def _best_audio(container: Any, notes: list[str]) -> Any:
     return stream
 
 
-def _format_of(container: Any, codec: Any, frame: Any, stream: Any) -> Format:
+def _format_of(container: Any, stream: Any, frame: Any) -> Format:
     import av
 
+    if frame.sample_rate < 1 or frame.layout.nb_channels < 1:
+        raise ReaderError("a frame without channels or without a sample rate")
+    codec = stream.codec_context.codec
     duration = None
     if stream.duration:
         duration = float(stream.duration * stream.time_base)

@@ -66,12 +66,14 @@ def open_libsndfile(descriptor: int) -> Iterator[LibsndfileStream]:
     with quiet_stderr():
         file = asked(lambda: _sound_file()(descriptor, closefd=False), Trouble.UNKNOWN)
     try:
-        yield LibsndfileStream(file, descriptor)
+        yield asked(lambda: LibsndfileStream(file, descriptor))
     finally:
         file.close()
 
 
 class LibsndfileStream:
+    """A Stream of what libsndfile decodes."""
+
     def __init__(self, file: Any, descriptor: int) -> None:
         import soundfile
 
