@@ -138,7 +138,7 @@ def build(folder: Path) -> list[DemoSource]:
     write_wav(folder / "withdrawn.wav", samples * 0.8)
     both = PEOPLE
     return [
-        DemoSource("original.wav", both, "two people, 30.0 s", "voices"),
+        DemoSource("original.wav", both, "two people, 30.0 s", "people"),
         DemoSource("mp3-copy.mp3", both, "the same as MP3, 30.0 s", "duration_s"),
         DemoSource("noisy.wav", both, "SNR 10.0 dB", "snr_db"),
         DemoSource("room.wav", both, f"RT60 0.60 s, C50 {c50_of(response):.1f} dB added", "rt60_s"),

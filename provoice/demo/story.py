@@ -27,7 +27,7 @@ _ROOT = "demo"
 _ANSWERS = """
 select r.source_path, r.status, r.reason, r.duration_s, r.voices, r.utterances,
        median(u.snr_db) as snr_db, median(u.rt60_s) as rt60_s, median(u.c50_db) as c50_db,
-       median(u.loudness_lufs) as loudness_lufs, median(u.clipping_ratio) as clipping_ratio
+       count(distinct u.consent[1].subject_id) as people, median(u.loudness_lufs) as loudness_lufs, median(u.clipping_ratio) as clipping_ratio
 from recordings r left join utterances u on u.recording_id = r.recording_id
 group by all order by r.source_path
 """
@@ -135,7 +135,7 @@ def _measured(source: DemoSource, row: dict[str, Any], original_lufs: float | No
     if source.measure == "loudness_lufs" and original_lufs is not None:
         return f"{original_lufs - value:.1f} dB quieter ({value:.1f} LUFS)"
     shown = {
-        "voices": lambda: f"{value} voices, {row['duration_s']:.1f} s",
+        "people": lambda: f"{value} people bound by their spans, {row['duration_s']:.1f} s",
         "duration_s": lambda: f"{value:.1f} s",
         "snr_db": lambda: f"{value:.1f} dB (median)",
         "rt60_s": lambda: (
