@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 
 from pipelines.catalogue import Catalogue
 from pipelines.estimate import BYTES_PER_S, estimated_s
-from pipelines.plan_sort import Listed, Sorter, Totals, spool
+from pipelines.plan_sort import Listed, Sorter, Totals
 from pipelines.plan_units import UnitLimits, write_units
 from pipelines.sources import Ignored, SourceRoot, SourcesConfig, list_sources
 from schemas.catalogue import CatalogueRow
@@ -72,7 +72,7 @@ class PlanConfig(Frozen):
         description="bytes per second of audio by file extension, where yours differ from the usual",
     )
     sort_memory_bytes: int = Field(
-        default=512 << 20, ge=64 << 20, description="memory for sorting; what does not fit goes through the disk"
+        default=256 << 20, ge=16 << 20, description="memory for sorting, bytes; what does not fit goes through the disk"
     )
 
     @field_validator("bytes_per_s")
@@ -198,12 +198,20 @@ def plan_sources(
     on_listing: Callable[[int], None] | None = None,
 ) -> PlanSummary:
     """As `write_plan`, for sources that are listed already; `root_uris` lets catalogue rows that name URIs count."""
-    with tempfile.TemporaryDirectory(dir=out_path.parent, prefix="planning-") as folder:
-        spooled = Path(folder) / "listed.parquet"
-        listed = spool(_batches(_listed(sources, catalogue, config, root_uris), on_listing), spooled)
-        with Sorter(spooled, done, config.sort_memory_bytes) as todo:
-            totals = todo.totals()
-            written = write_units(todo, _limits(config, totals), out_path)
+    with (
+        tempfile.TemporaryDirectory(dir=out_path.parent, prefix="planning-") as folder,
+        Sorter(Path(folder), config.sort_memory_bytes) as todo,
+    ):
+        if done is not None:
+            todo.leave_out(done)
+        listed = 0
+        for batch in _batches(_listed(sources, catalogue, config, root_uris)):
+            todo.add(batch)
+            listed += len(batch)
+            if on_listing is not None:
+                on_listing(listed)
+        totals = todo.totals()
+        written = write_units(todo, _limits(config, totals), out_path)
     return PlanSummary(
         units=written.units,
         sources=written.sources,
@@ -261,10 +269,6 @@ def _bucket(people: str, buckets: int) -> int:
     return int.from_bytes(hashlib.blake2b(people.encode(), digest_size=8).digest(), "big") % buckets
 
 
-def _batches(rows: Iterator[Listed], on_listing: Callable[[int], None] | None) -> Iterator[list[Listed]]:
-    listed = 0
+def _batches(rows: Iterator[Listed]) -> Iterator[list[Listed]]:
     while batch := list(islice(rows, _LISTING_BATCH)):
-        listed += len(batch)
-        if on_listing is not None:
-            on_listing(listed)
         yield batch
