@@ -15,18 +15,19 @@ from numpy.typing import NDArray
 
 _VARINT, _BYTES = 0, 2
 _FIXED_SIZE = {1: 8, 5: 4}
-_FLOAT, _INT64 = 1, 7
-_DTYPES: dict[int, str] = {_FLOAT: "<f4", _INT64: "<i8"}
+_FLOAT, _INT8, _INT64 = 1, 3, 7
+_DTYPES: dict[int, str] = {_FLOAT: "<f4", _INT8: "i1", _INT64: "<i8"}
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operation; `attributes` are whole numbers."""
+    """One operation; `attributes` are whole numbers. `domain` is empty for ONNX's own operations."""
 
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, int] = field(default_factory=dict)
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,8 @@ class Graph:
 
 
 def read_graph(model: bytes) -> Graph:
-    """Nodes (without attributes) and float or int64 weights of a serialised model. Raises ValueError on anything else
-    than an ONNX file."""
+    """Nodes (without attributes) and float, int8 or int64 weights of a serialised model. Raises ValueError on anything
+    else than an ONNX file."""
     try:
         graph = _only(model, 7)
         nodes = tuple(
@@ -66,7 +67,9 @@ def write_model(
     body += b"".join(_message(11, _value(name, shape)) for name, shape in inputs.items())
     body += b"".join(_message(12, _value(name, shape)) for name, shape in outputs.items())
     # IR version 8 came with opset 17; every onnxruntime since 1.12 reads it.
-    return _number(1, 8) + _message(8, _message(1, b"") + _number(2, opset)) + _message(7, body)
+    opsets = {"": opset} | {node.domain: 1 for node in graph.nodes if node.domain}
+    imports = b"".join(_message(8, _message(1, name.encode()) + _number(2, n)) for name, n in opsets.items())
+    return _number(1, 8) + imports + _message(7, body)
 
 
 def _fields(message: bytes | memoryview) -> Iterator[tuple[int, Any]]:
@@ -137,6 +140,7 @@ def _node(node: Node) -> bytes:
     body = b"".join(_message(1, name.encode()) for name in node.inputs)
     body += b"".join(_message(2, name.encode()) for name in node.outputs)
     body += _message(4, node.op.encode())
+    body += _message(7, node.domain.encode()) if node.domain else b""
     attributes = (
         _message(1, name.encode()) + _number(3, value) + _number(20, 2) for name, value in node.attributes.items()
     )
@@ -144,7 +148,7 @@ def _node(node: Node) -> bytes:
 
 
 def _weight(name: str, weight: NDArray[Any]) -> bytes:
-    kind = _INT64 if weight.dtype.kind == "i" else _FLOAT
+    kind = _FLOAT if weight.dtype.kind != "i" else _INT8 if weight.dtype.itemsize == 1 else _INT64
     sizes = b"".join(_number(1, size) for size in weight.shape)
     raw = np.ascontiguousarray(weight, dtype=_DTYPES[kind]).tobytes()
     return sizes + _number(2, kind) + _message(8, name.encode()) + _message(9, raw)

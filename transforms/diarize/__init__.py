@@ -1,4 +1,8 @@
-"""Diarization: who speaks when, by one of several backends behind one stage."""
+"""Who speaks when: turns with labels that are local to a recording, and how many voices there are.
+
+Three backends behind one interface: `embedded` listens, `rttm` believes what it is told, `single` takes one voice per
+track on trust.
+"""
 
 from __future__ import annotations
 
@@ -6,54 +10,77 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.errors import Rejected
 from schemas.model import Frozen
-from transforms.diarize.backend import Backend
+from transforms.diarize.backend import Backend, Heard
 from transforms.diarize.embedded import EmbeddedConfig, EmbeddedVoices
 from transforms.diarize.given import GivenTurns
 from transforms.diarize.single import SingleVoice
 from transforms.items import Recording
 from transforms.stage import each
 
-__all__ = ["Diarize", "DiarizeConfig", "EmbeddedConfig"]
+__all__ = ["Diarize", "DiarizeConfig", "EmbeddedConfig", "Heard"]
 
 
 class DiarizeConfig(Frozen):
-    """Who tells the speakers apart, and what is known of them."""
+    """Who speaks when, and by which backend that is told."""
 
     backend: Literal["embedded", "rttm", "single"] = Field(
-        default="embedded",
-        description="`embedded` listens, on any CPU; `rttm` reads turns you bring; `single` takes one voice on trust",
+        default="embedded", description="`embedded` listens; `rttm` takes turns that are brought; `single` is one voice"
     )
     speakers: int | None = Field(
-        default=None, ge=1, le=100, description="how many speak, where that is known; the catalogue's word comes first"
+        default=None,
+        ge=1,
+        le=100,
+        description="exactly so many voices in each recording; the catalogue's `speakers` goes first; null: unknown",
     )
-    max_speakers: int | None = Field(default=None, ge=1, le=100, description="the most that may speak")
+    max_speakers: int | None = Field(default=None, ge=1, le=100, description="at most so many voices; null: no limit")
     rttm: str | None = Field(
-        default=None, description="file or folder of RTTM for the backend rttm; null: `<name>.rttm` beside the source"
+        default=None,
+        description="RTTM file, or folder of them, for backend `rttm`; null: `<name>.rttm` beside the source",
     )
-    embedded: EmbeddedConfig = Field(
-        default=EmbeddedConfig(), description="how the backend embedded tells voices apart"
-    )
+    embedded: EmbeddedConfig = Field(default=EmbeddedConfig(), description="how `embedded` tells voices apart")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DiarizeConfig:
+        if self.rttm is not None and self.backend != "rttm":
+            raise ValueError(f"rttm is set, but backend is `{self.backend}`")
+        if self.speakers is not None and self.max_speakers is not None and self.speakers > self.max_speakers:
+            raise ValueError(f"speakers ({self.speakers}) is more than max_speakers ({self.max_speakers})")
+        return self
+
+
+def backend_of(config: DiarizeConfig) -> Backend:
+    """The backend that is configured, not opened yet."""
+    if config.backend == "rttm":
+        return GivenTurns(config.rttm)
+    if config.backend == "single":
+        return SingleVoice()
+    return EmbeddedVoices(config.embedded, config.speakers, config.max_speakers)
 
 
 class Diarize:
-    """Sets `turns`, `voices` and `extra_voice_s`."""
+    """Fills `turns`, and, where the backend listens, `voices` and `extra_voice_s`. Labels are no identities:
+    whose voice a turn is, the catalogue decides (`transforms/binding.py`).
+
+    Rejects with TURNS_MISSING where turns were to be brought and none name the recording.
+    """
 
     name, version = "diarize", 1
 
     def __init__(self, config: DiarizeConfig) -> None:
         self.config = config
-        self._backend = _backend(config)
+        self._backend = backend_of(config)
 
     @property
     def model_ids(self) -> Mapping[str, str]:
-        """The models that listen. Raises ConfigError where one cannot be had."""
+        """The models that listen, by name. Raises ConfigError where one, or the RTTM, cannot be had."""
         return self._backend.model_ids()
 
     def open(self) -> None:
+        """Loads the models; ConfigError where one is missing or is not what it should be."""
         self._backend.open()
 
     def __call__(self, batch: list[Recording]) -> list[Recording | Rejected]:
@@ -61,13 +88,5 @@ class Diarize:
 
     def _diarized(self, recording: Recording) -> Recording:
         heard = self._backend.heard(recording)
-        found = replace(recording, turns=heard.turns, voices=heard.voices, extra_voice_s=heard.extra_voice_s)
-        return found.with_models(self._backend.model_ids())
-
-
-def _backend(config: DiarizeConfig) -> Backend:
-    if config.backend == "rttm":
-        return GivenTurns(config.rttm)
-    if config.backend == "single":
-        return SingleVoice()
-    return EmbeddedVoices(config.embedded, config.speakers, config.max_speakers)
+        told = replace(recording, turns=heard.turns, voices=heard.voices, extra_voice_s=heard.extra_voice_s)
+        return told.with_models(self.model_ids)

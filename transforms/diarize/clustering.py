@@ -36,7 +36,7 @@ class Clusters:
 
     def joined(self, label: NDArray[np.int64]) -> Clusters:
         """Groups of these groups: those with the same label are one. Labels are 0, 1, … without gaps."""
-        weight = np.bincount(label, self.weight)
+        weight = np.bincount(label, self.weight).astype(np.float64)
         total = np.zeros((len(weight), self.mean.shape[1]))
         np.add.at(total, label, self.mean * self.weight[:, None])
         return Clusters((total / weight[:, None]).astype(np.float32), weight)

@@ -83,13 +83,13 @@ class EmbeddedVoices:
 
     def _track(self, track: Track, regions: Sequence[Region], count: int | None) -> _Part:
         """Who speaks when on one track, in its own samples."""
-        rate, end = track.sample_rate_hz, track.n_analysis
+        rate = track.sample_rate_hz
         heard = [region.rescaled(rate, ANALYSIS_RATE_HZ) for region in regions]
         windows = windows_of(heard)
         if not len(windows):
             # Too short to be told by: still somebody's.
             return _Part([(region, 0) for region in regions], None)
-        vectors = embed(lambda a, b: track.read_analysis(a, min(b, end)), windows, self._session)
+        vectors = embed(track.read_analysis, windows, self._session)
         smooth = smoothed(vectors, windows)
         voices = find_voices(smooth, windows, self._config.cut, self._config.min_voice_s, count, self._max_speakers)
         voice = likeliest_voices(smooth, windows, voices)

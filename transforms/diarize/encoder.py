@@ -39,7 +39,9 @@ per window, for far-field recordings change their level from word to word."""
 
 
 def encoder_models() -> dict[str, str]:
-    """The checkpoint and what is made of it, as they stand in `lineage.models`."""
+    """The checkpoint and what is made of it, as they stand in `lineage.models`. Raises ConfigError where the package
+    is not installed."""
+    checkpoint_path()
     return {model.id: str(model) for model in (CHECKPOINT, CONVERTED)}
 
 

@@ -46,7 +46,7 @@ class Windows:
     @property
     def seconds(self) -> NDArray[np.float64]:
         """Seconds of speech that each window answers for."""
-        return (self.own_end - self.own_start) * FRAME_S
+        return np.asarray((self.own_end - self.own_start) * FRAME_S, np.float64)
 
 
 def windows_of(regions: Sequence[Region]) -> Windows:
@@ -61,8 +61,8 @@ def windows_of(regions: Sequence[Region]) -> Windows:
         if starts[-1] + WINDOW < end:
             starts.append(end - WINDOW)
         spans += [(at, min(end, at + WINDOW), index) for at in starts]
-    start, end, of = np.array(spans, np.int64).reshape(-1, 3).T
-    return Windows(start, end, of, *_owned(start, end, of))
+    first, last, of = np.array(spans, np.int64).reshape(-1, 3).T
+    return Windows(first, last, of, *_owned(first, last, of))
 
 
 def _owned(start: Frames, end: Frames, region: Frames) -> tuple[Frames, Frames]:
