@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.plan_sort import Listed
 from schemas import ids
+from schemas.quick_arrow import never_import_pandas_for_a_question
 
 # Few enough rows that a worker reads little besides its own unit, enough that a plan of small units stays small.
 _GROUP_ROWS = 8192
@@ -47,6 +48,7 @@ def write_units(rows: Iterable[Listed], limits: UnitLimits, path: Path) -> Units
 
     from schemas.tables import PLAN_SCHEMA
 
+    never_import_pandas_for_a_question()
     with pq.ParquetWriter(path, PLAN_SCHEMA, compression="zstd", compression_level=3) as file:
         units = _Units(file, limits)
         for row in rows:
