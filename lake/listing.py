@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+_PAGE = 1000  # what S3 gives at most
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
@@ -54,7 +56,7 @@ def _on_gcs(filesystem: Any, folder: str) -> Iterator[ObjectInfo]:
     token: dict[str, str] = {}
     while True:
         page = filesystem.call(
-            "GET", "b/{}/o", bucket, prefix=prefix, maxResults=1000, fields=fields, json_out=True, **token
+            "GET", "b/{}/o", bucket, prefix=prefix, maxResults=_PAGE, fields=fields, json_out=True, **token
         )
         for item in page.get("items", ()):
             yield from _info(item["name"], prefix, item["size"], item.get("updated"))
@@ -68,7 +70,9 @@ def _on_s3(filesystem: Any, folder: str) -> Iterator[ObjectInfo]:
     bucket, prefix = _split(folder)
     token: dict[str, str] = {}
     while True:
-        page = filesystem.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **filesystem.req_kw, **token)
+        page = filesystem.call_s3(
+            "list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=_PAGE, **filesystem.req_kw, **token
+        )
         for item in page.get("Contents", ()):
             yield from _info(item["Key"], prefix, item["Size"], item.get("LastModified"))
         if not page.get("IsTruncated"):

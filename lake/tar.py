@@ -28,6 +28,8 @@ class TarWriter:
 
     def add(self, name: str, data: bytes) -> int:
         """Adds a member, and returns the offset of its first byte. Names must come in order, each once."""
+        if not name or name.startswith("/") or ".." in name.split("/"):
+            raise LakeError(f"{name!r} is no name for a tar member")
         if name <= self._last:
             raise LakeError(f"tar members must come in order: {name} after {self._last}")
         self._last = name

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -15,7 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lake.parts import write_part
+from lake import layout
+from lake.parts import read_part, write_part
+from lake.storage import Missing, Root
 from lake.tar import TarWriter
 from schemas.errors import LakeError
 from schemas.tables import RECORDINGS_SCHEMA, utterances_schema
@@ -43,6 +48,36 @@ def test_tarfile_reads_the_same_members_at_the_same_places(tmp_path_factory, mem
     assert read == {name: (body, 0, 0, offsets[name]) for name, body in members.items()}
     assert all(data[offsets[n] : offsets[n] + len(body)] == body for n, body in members.items())
     assert write(path, members)[2] == sha256
+
+
+def test_the_system_s_own_tar_reads_it_too(tmp_path):
+    program = shutil.which("tar")
+    if program is None:
+        pytest.skip("there is no tar on this machine")
+    members = {"a.flac": b"1" * 700, f"{'k' * 140}.json": b"{}", "ü.txt": b""}
+    write(tmp_path / "x.tar", members)
+    (tmp_path / "out").mkdir()
+    subprocess.run([program, "-xf", tmp_path / "x.tar", "-C", tmp_path / "out"], check=True, capture_output=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == members
+
+
+def test_a_tar_that_breaks_off_is_no_finished_tar(tmp_path):
+    def broken() -> None:
+        with TarWriter(tmp_path / "x.tar") as writer:
+            writer.add("a", b"1")
+            raise RuntimeError("the disk is full")
+
+    with pytest.raises(RuntimeError):
+        broken()
+    with pytest.raises(FileExistsError):
+        TarWriter(tmp_path / "x.tar")
+
+
+def test_a_member_s_name_is_one_that_everybody_can_unpack(tmp_path):
+    with TarWriter(tmp_path / "x.tar") as writer:
+        for name in ("", "/etc/passwd", "../x", "a/../b"):
+            with pytest.raises(LakeError, match="no name for a tar member"):
+                writer.add(name, b"")
 
 
 def test_members_out_of_order_are_refused(tmp_path):
@@ -114,6 +149,63 @@ def test_every_field_says_what_it_is(tmp_path):
 def test_a_row_that_does_not_fit_is_refused_by_name(tmp_path, row, said):
     with pytest.raises(LakeError, match=said):
         write_part(tmp_path / "x", [row], SCHEMA)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_is_none_is_refused(tmp_path, value):
+    with pytest.raises(LakeError, match=r"snr_db.*NaN or infinity"):
+        write_part(tmp_path / "x", [ROW, {**ROW, "snr_db": value}], SCHEMA)
+
+
+def test_a_part_is_read_back_whole_or_in_columns(tmp_path):
+    root = Root(str(tmp_path))
+    path = layout.utterances_path("r", "0000000-aa", "1" * 64)
+    write_part(tmp_path / "part", [ROW], SCHEMA)
+    root.create(path, tmp_path / "part")
+    assert read_part(root, path).schema.names == SCHEMA.names
+    assert read_part(root, path, ["snr_db", "key"]).to_pylist() == [{"snr_db": 12.5, "key": "k"}]
+    with pytest.raises(Missing):
+        read_part(root, "nowhere")
+    root.create("torn", (tmp_path / "part").read_bytes()[:-10])
+    with pytest.raises(LakeError, match="torn cannot be read as Parquet"):
+        read_part(root, "torn")
+
+
+def test_a_part_is_never_written_over(tmp_path):
+    write_part(tmp_path / "x", [ROW], SCHEMA)
+    with pytest.raises(FileExistsError):
+        write_part(tmp_path / "x", [ROW], SCHEMA)
+
+
+_WITHOUT_PANDAS = """
+import sys
+from pathlib import Path
+from lake.parts import read_part, write_part
+from lake.storage import Root
+from schemas.tables import RECORDINGS_SCHEMA
+write_part(Path(sys.argv[1]) / "x", [], RECORDINGS_SCHEMA)
+table = read_part(Root(sys.argv[1]), "x")
+print("pandas" in sys.modules, len(table.to_pandas()), "pandas" in sys.modules)
+"""
+
+
+def test_writing_and_reading_a_part_does_not_import_pandas(tmp_path):
+    said = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_PANDAS, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == ["False", "0", "True"], "and who asks for pandas gets it"
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.text(max_size=5), st.none() | st.floats(-99, 99), st.lists(st.text(max_size=3), max_size=3)))
+)
+def test_whatever_the_rows_the_same_ones_are_the_same_bytes_and_come_back(tmp_path_factory, values):
+    folder = tmp_path_factory.mktemp("part")
+    rows = [{**ROW, "key": key, "snr_db": snr, "quality_flags": flags} for key, snr, flags in values]
+    assert write_part(folder / "a", rows, SCHEMA) == write_part(folder / "b", rows, SCHEMA)
+    back = read_part(Root(str(folder)), "a", ["key", "snr_db", "quality_flags"]).to_pylist()
+    assert [(row["key"], row["snr_db"], row["quality_flags"]) for row in back] == values
 
 
 def test_no_rows_make_an_empty_typed_part(tmp_path):
