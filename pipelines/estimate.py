@@ -12,8 +12,8 @@ from types import MappingProxyType
 _FIGURES = {
     # Uncompressed: between 16 kHz mono (32,000) and CD quality (176,400), both at 16 bit.
     64_000: ("wav", "wave", "w64", "rf64", "bwf", "caf", "aif", "aiff", "aifc", "afc"),
-    # Lossless: a little more than half of that.
-    36_000: ("flac", "ape", "wv", "tta"),
+    # Lossless: 20,000 at 16 kHz mono, where most of it is.
+    24_000: ("flac", "ape", "wv", "tta"),
     # 128 kbit/s: what music codecs are usually set to, and what telephone formats come to (8 kHz at 16 bit).
     16_000: (
         "mp3",

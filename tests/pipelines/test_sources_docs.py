@@ -32,5 +32,5 @@ def test_every_cause_is_explained():
 
 
 def test_an_estimate_is_bytes_over_rate():
-    assert estimated_s("a/b.Flac", 72_000, BYTES_PER_S) == 2.0
+    assert estimated_s("a/b.Flac", 48_000, BYTES_PER_S) == 2.0
     assert estimated_s("a.wav/b", 32_000, BYTES_PER_S) == 2.0
