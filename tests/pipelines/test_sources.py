@@ -298,3 +298,28 @@ def test_a_fault_of_any_client_is_one_line():
     error = listing.refused("gs://b", RuntimeError("first\n  second"))
     assert str(error) == "source root gs://b: cannot be read (RuntimeError: first second); check URI and credentials"
     assert "pip install 'provoice[gcs]'" in str(listing.refused("gs://b", ImportError("gcsfs")))
+    assert "grant access, or leave it out with sources.exclude" in str(
+        listing.refused("/data", PermissionError(13, "no"))
+    )
+
+
+def test_a_root_that_is_no_folder_is_named(tmp_path):
+    touch(tmp_path, "a.wav")
+    with pytest.raises(ConfigError, match=r"a.wav: not a folder"):
+        listed(tmp_path / "a.wav")
+
+
+def test_a_folder_that_vanishes_or_may_not_be_read_stops_the_listing(tmp_path, monkeypatch):
+    touch(tmp_path, "a.wav", "b/c.wav")
+    look = os.scandir
+    for error in (PermissionError(13, "Permission denied"), OSError(5, "Input/output error")):
+
+        def scandir(path, error=error):
+            if str(path).endswith("/b"):
+                raise error
+            return look(path)
+
+        monkeypatch.setattr(os, "scandir", scandir)
+        with pytest.raises(ConfigError, match=error.strerror):
+            listed(tmp_path)
+        assert listed(tmp_path, exclude=("b/**",)) == (["a.wav"], {"excluded": 1})
