@@ -30,13 +30,14 @@ from utterances_all u left join (select key, run_number from utterances) c using
 where {where} order by u.run_number desc, u.key
 """
 _SIMILAR = """
-select source_path from (select distinct source_path from plans)
-where likeness > 0.8 order by likeness desc, source_path limit 3
-""".replace(
-    "likeness",
-    "greatest(jaro_winkler_similarity(source_path, $name), "
-    "jaro_winkler_similarity(regexp_extract(source_path, '[^/]*$'), regexp_extract($name, '[^/]*$')))",
+with planned as (select distinct source_path as path, regexp_extract(source_path, '[^/]*$') as base from plans),
+scored as (
+    select path, greatest(
+        jaro_winkler_similarity(path, $1), jaro_winkler_similarity(base, regexp_extract($1, '[^/]*$'))
+    ) as likeness from planned
 )
+select path from scored where likeness > 0.8 order by likeness desc, path limit 3
+"""
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _unknown(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str) -> st
     if cut_of:
         return f"{lake.root.uri} has no utterance {name}; its recording is {cut_of[0]['source_path']}, ask about that"
     with connect(lake, "plans") as planned:
-        near = [row["source_path"] for row in records(planned, _SIMILAR.replace("$name", "$1"), [name])]
+        near = [row["path"] for row in records(planned, _SIMILAR, [name])]
     said = f"; near it: {', '.join(near)}" if near else ""
     return f"{lake.root.uri} knows no utterance, recording, path or URI {name}{said}"
 
