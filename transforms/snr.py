@@ -151,8 +151,9 @@ def _mean(power: BandPower) -> float:
 
 def _total(power: BandPower) -> BandPower:
     """Power of each frame in all bands, shape (frames,)."""
-    # A product with ones: numpy sums short rows four times as slowly.
-    return power @ np.ones(power.shape[1], np.float32)
+    # A product with ones: numpy sums short rows four times as slowly. Some BLAS set the flag for no reason.
+    with np.errstate(invalid="ignore"):
+        return power @ np.ones(power.shape[1], np.float32)
 
 
 def _smoothed(power: BandPower) -> BandPower:
