@@ -192,8 +192,12 @@ def execute(request: Request, started: Started, report: Callable[[Progress], Non
     committed = committed_units(lake, run.run_id)
     tasks = [Task(u.unit_id, u.estimated_s) for u in read_plan_units(lake, run) if u.unit_id not in committed]
     progress = Progress(run.units, report)
+    decided_at = 0
     for commit in read_commits(lake, run.run_id):
         progress.add(commit)
+        decided_at = max(decided_at, commit.ledger_position)
+    # A chain alone cannot show that its last segments are gone; a commit that was decided on them can.
+    lake.ledger().expect(decided_at)
     spec = WorkerSpec(
         lake.root.uri,
         run.run_id,
