@@ -64,12 +64,14 @@ class EmbeddedVoices:
             self._track(track, regions, count)
             for track, regions, count in zip(tracks, recording.speech, counts, strict=True)
         ]
+        named = named_voices(recording.catalogue)
+        extra_s = longest_stranger_s([part.listened for part in parts if part.listened is not None], named)
+        voices = sum(len({voice for _, voice in part.turns}) for part in parts)
         return Heard(
             turns=labelled([part.turns for part in parts]),
-            voices=sum(len({voice for _, voice in part.turns}) for part in parts),
-            extra_voice_s=longest_stranger_s(
-                [part.listened for part in parts if part.listened is not None], named_voices(recording.catalogue)
-            ),
+            # A stranger of a few seconds has no turns of their own, but has been heard.
+            voices=max(voices, named + 1) if extra_s else voices,
+            extra_voice_s=extra_s,
         )
 
     def _known_count(self, catalogue: CatalogueRow, track: Track, n_tracks: int) -> int | None:

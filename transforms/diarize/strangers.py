@@ -23,6 +23,8 @@ _SURE_S, _LESS_PER_DOUBLING, _LESS_AT_MOST = 180.0, 0.01, 0.06
 """Those cosines hold for three minutes of speech. The more one speaker says, the further the oddest stretch strays."""
 _LONGEST = 16
 """Windows that a stretch may span."""
+_SCATTERED = 0.70
+"""For a cluster of shorter pieces."""
 _SAME_STRANGER = 0.27
 _TYPICAL = 0.75
 
@@ -64,7 +66,9 @@ def longest_stranger_s(tracks: Sequence[Listened], named: int) -> float:
     less = _less_for(sum(track.seconds_of(which) for track, which in heard))
     strange = {id(track): _strange_windows(track, known, less) for track in tracks}
     for track, which in heard[named:]:
-        if _cosine(track.mean_of(which)[None], known)[0] < _limit(track.seconds_of(which)) - less:
+        # By its longest stretch, not by its sum: windows that were picked for being odd are odd together.
+        longest_s = max(track.seconds_of(part) for part in _stretches(which))
+        if _cosine(track.mean_of(which)[None], known)[0] < _limit(longest_s) - less:
             strange[id(track)] |= which
     stretches = [(t.mean_of(which), t.seconds_of(which)) for t in tracks for which in _stretches(strange[id(t)])]
     strangers = _grouped(stretches)[max(0, named - len(heard)) :]
@@ -85,8 +89,8 @@ def _less_for(speech_s: float) -> float:
 
 
 def _limit(seconds: float) -> float:
-    """The cosine under which so many seconds are a stranger's; 0 for what is too short to tell."""
-    return max((limit for length, limit in _STRETCHES if length <= seconds), default=0.0)
+    """The cosine under which so many seconds are a stranger's."""
+    return max((limit for length, limit in _STRETCHES if length <= seconds), default=_SCATTERED)
 
 
 def _cosine(vectors: Vectors, known: Vectors) -> NDArray[np.float64]:

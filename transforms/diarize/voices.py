@@ -13,6 +13,8 @@ _CHANGE_COST = 0.08
 """What a change of voice costs from one window to the next, as a cosine; it fades over a pause, by 1/e a second."""
 _SHARE, _SHARE_AT_MOST_S = 0.03, 20.0
 _KNOWN_AT_LEAST_S = 1.5
+_MOOD, _MOOD_SHARE = 0.85, 0.1
+"""A cluster of less than this share of the speech is a mood of the voice that its mean comes so near to."""
 
 
 def smoothed(embeddings: Vectors, windows: Windows) -> Vectors:
@@ -42,6 +44,8 @@ def find_voices(
     if count is not None and len(groups) < count:
         groups = cluster(vectors[whole], cut / 4)
     kept = _heard_at_least(groups, least_s / each_s, count or 1)
+    if count is None:
+        kept = _moods_joined(kept, _MOOD_SHARE * total_s / each_s)
     limit = count if count is not None else most
     if limit is not None and len(kept) > limit:
         kept = merge(kept, cut, limit)
@@ -54,6 +58,23 @@ def _heard_at_least(groups: Clusters, weight: float, count: int) -> Clusters:
     if len(kept) < count:
         kept = np.sort(np.argsort(-groups.weight, kind="stable")[:count])
     return groups[kept]
+
+
+def _moods_joined(groups: Clusters, most: float) -> Clusters:
+    """Groups of a weight up to `most` become one with the group whose mean is nearest, if it is near enough."""
+    while len(groups) > 1:
+        mean = unit(groups.mean)
+        cosine = mean @ mean.T
+        np.fill_diagonal(cosine, -1)
+        cosine[np.minimum.outer(groups.weight, groups.weight) > most] = -1
+        one, other = sorted(divmod(int(np.argmax(cosine)), len(groups)))
+        if cosine[one, other] < _MOOD:
+            break
+        label = np.arange(len(groups))
+        label[other] = one
+        label[other + 1 :] -= 1
+        groups = groups.joined(label)
+    return groups
 
 
 def likeliest_voices(vectors: Vectors, windows: Windows, voices: Vectors) -> NDArray[np.int64]:
