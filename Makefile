@@ -10,8 +10,9 @@ export OMP_NUM_THREADS := 1
 
 # No C compiler is needed: wheels only, but for one package that comes as pure Python source.
 # Byte code is compiled on first import, and only of what is imported: that saves a minute.
+# No warning of conflicts: resemblyzer is installed without its dependencies, on purpose.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-INSTALL := $(PIP) install --quiet --no-compile --only-binary :all: --no-binary google-apitools -c constraints.txt
+INSTALL := $(PIP) install --quiet --no-compile --no-warn-conflicts --only-binary :all: --no-binary google-apitools -c constraints.txt
 KEY := $(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-12)
 DEMO_READY := $(VENV)/.ready-demo-$(KEY)
 TEST_READY := $(VENV)/.ready-test-$(KEY)
