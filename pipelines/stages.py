@@ -13,7 +13,7 @@ from typing import Any
 
 from pipelines.config import Config
 from schemas.errors import ConfigError
-from schemas.tables import COLUMN_TYPES, UTTERANCE_FIELDS
+from schemas.tables import COLUMN_TYPES, SCHEMA_VERSION, UTTERANCE_FIELDS
 from transforms.accent import TagAccent
 from transforms.cut import CutTurns
 from transforms.decode import Decode
@@ -68,7 +68,9 @@ def recipe(config: Config) -> dict[str, Any]:
     every: tuple[Stage[Any], ...] = (*stages.recording, *stages.utterance)
     versions = {stage.name: stage.version for stage in every} | {"cut_turns": stages.cutter.version}
     models = {name: model for stage in every for name, model in getattr(stage, "model_ids", {}).items()}
-    return {**config.recipe_values(), "versions": versions, "models": models}
+    # Parts of one recipe have one schema: readers rely on it, for they cannot look into every file.
+    schema = {"version": SCHEMA_VERSION, "columns": stages.declared_columns}
+    return {**config.recipe_values(), "versions": versions, "models": models, "schema": schema}
 
 
 def digest_of(recipe_values: dict[str, Any]) -> str:

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import duckdb
 
+from lake.commits import read_commits
 from lake.lake import Lake
-from lake.runs import list_runs
+from lake.reader import LakeReader
 from provoice.sql import connect, records
 from schemas.errors import ConfigError
-from schemas.records import RunRecord
+from schemas.records import Commit, RunRecord
 
 Row = dict[str, Any]
 
-_HISTORY = """
-select r.*, c.run_number is not null as is_current, u.ledger_position, u.decided_at, u.committed_at
-from recordings_all r
-left join (select recording_id, run_number from recordings) c using (recording_id, run_number)
-left join commits u on u.run_number = r.run_number and u.unit_id = r.unit_id
-where {where} order by r.source_root, r.source_path, r.run_number desc
+_KEY = re.compile(r"([0-9a-f]{32})-c[0-9]+-.*")
+# Plans say in which units a source is, so that only these units' parts are opened, and not a million.
+_PLANNED = """
+select source_root, source_path, run_id, unit_id, is_closed from plans join runs using (run_number, run_id)
+where (source_root, source_path) in (select source_root, source_path from plans where {where}) order by run_number desc
 """
-_UTTERANCES = """
+_ROWS = """
+select r.*, c.run_number is not null as is_current, u.ledger_position, u.decided_at, u.committed_at
+from recordings_all r left join commits u using (run_number, unit_id)
+left join (select recording_id, run_number from recordings) c using (recording_id, run_number)
+where source_root = $1 and source_path = $2 order by run_number desc
+"""
+_UTTERANCES = "select * from utterances_all where recording_id = $1 and run_number = $2 order by key"
+_UTTERANCE = """
 select u.*, c.run_number is not null as is_current
-from utterances_all u left join (select key, run_number from utterances) c using (key, run_number)
-where {where} order by u.run_number desc, u.key
+from utterances_all u left join (select recording_id, run_number from recordings) c using (recording_id, run_number)
+where key = $1 order by run_number desc
 """
 _SIMILAR = """
 with planned as (select distinct source_path as path, regexp_extract(source_path, '[^/]*$') as base from plans),
@@ -62,24 +71,58 @@ class Story:
     """Grant to what the ledger says of it now."""
 
 
+class _OfUnits(LakeReader):
+    """Reads the commits of some units only. Of a source, that is enough to tell what is current: all that any run has
+    made of it lies in the units that its plans name."""
+
+    def __init__(self, whole: LakeReader, planned: Sequence[Row]) -> None:
+        super().__init__(whole.lake)
+        self.runs = whole.runs
+        self._units = {(row["run_id"], row["unit_id"]) for row in planned}
+
+    @cached_property
+    def commits(self) -> list[tuple[RunRecord, Commit]]:
+        return [
+            (run, commit)
+            for run in self.runs
+            if (units := {unit for run_id, unit in self._units if run_id == run.run_id})
+            for commit in read_commits(self.lake, run.run_id, units)
+        ]
+
+
 def find(lake: Lake, name: str) -> Story:
     """The rows behind the answer. Raises ConfigError, with what is near, where nothing bears that name."""
-    runs = list_runs(lake)
-    with connect(lake, "utterances recordings commits") as connection:
-        asked = records(connection, _UTTERANCES.format(where="u.key = $1"), [name])
-        places = _places(name, runs)
-        rows = _history(connection, asked[0]["recording_id"] if asked else name, places)
-        sources = [_with_utterances(connection, place, rows) for place in _each_place(rows)]
-        if not sources:
-            waiting = _waiting(lake, name, places)
-            if not waiting:
-                raise ConfigError(_unknown(connection, lake, name))
-            sources = [
-                SourceStory(root, path, waiting_in=[row for row in waiting if _place(row) == (root, path)])
-                for root, path in _each_place(waiting)
-            ]
-    utterance = asked[0] if asked else None
-    return Story(sources, utterance, _standing(lake, [*asked, *(row for source in sources for row in source.rows)]))
+    whole = LakeReader(lake)
+    key = _KEY.fullmatch(name)
+    planned = _planned(whole, name, *_where(key[1] if key else name, _places(name, whole.runs)))
+    reader = _OfUnits(whole, planned)
+    with connect(lake, "utterances_all recordings commits", reader=reader) as connection:
+        sources = [_story(connection, place, planned) for place in _each_place(planned)]
+        utterance = next(iter(records(connection, _UTTERANCE, [name])), None) if key else None
+    if key and utterance is None:
+        said = f"its recording is {sources[0].path}, ask about that"
+        raise ConfigError(f"{lake.root.uri} has no utterance {name}; {said}")
+    return Story(sources, utterance, _standing(reader, [row for source in sources for row in source.rows]))
+
+
+def _planned(reader: LakeReader, name: str, where: str, values: Sequence[str]) -> list[Row]:
+    """Units in which the source is planned, newest run first. Raises ConfigError where there is none."""
+    with connect(reader.lake, "plans runs", reader=reader) as connection:
+        found = records(connection, _PLANNED.format(where=where), values)
+        near = [] if found else [row["path"] for row in records(connection, _SIMILAR, [name])]
+    if not found:
+        said = f"; near it: {', '.join(near)}" if near else ""
+        raise ConfigError(f"{reader.lake.root.uri} knows no utterance, recording, path or URI {name}{said}")
+    return found
+
+
+def _story(connection: duckdb.DuckDBPyConnection, place: tuple[str, str], planned: Sequence[Row]) -> SourceStory:
+    """The source's rows, and the utterances of the row that is told: the current one, else the newest."""
+    rows = records(connection, _ROWS, place)
+    if not rows:
+        return SourceStory(*place, waiting_in=[row for row in planned if _place(row) == place])
+    told = next((row for row in rows if row["is_current"]), rows[0])
+    return SourceStory(*place, rows, records(connection, _UTTERANCES, [told["recording_id"], told["run_number"]]))
 
 
 def _places(name: str, runs: Sequence[RunRecord]) -> list[tuple[str | None, str]]:
@@ -94,27 +137,13 @@ def _places(name: str, runs: Sequence[RunRecord]) -> list[tuple[str | None, str]
     return list(found)
 
 
-def _where(name: str, places: Sequence[tuple[str | None, str]]) -> tuple[str, list[Any]]:
+def _where(name: str, places: Sequence[tuple[str | None, str]]) -> tuple[str, list[str]]:
     """A condition on `source_root`, `source_path` and `recording_id`, with its values."""
     terms, values = ["recording_id = ?"], [name]
     for root, path in places:
         terms.append("source_path = ?" if root is None else "(source_path = ? and source_root = ?)")
         values += [path] if root is None else [path, root]
     return " or ".join(terms), values
-
-
-def _history(connection: duckdb.DuckDBPyConnection, name: str, places: Sequence[tuple[str | None, str]]) -> list[Row]:
-    """Rows of every version of the source, in every run."""
-    where, values = _where(name, places)
-    hits = f"select source_root, source_path from recordings_all where {where}"
-    return records(connection, _HISTORY.format(where=f"(source_root, source_path) in ({hits})"), values)
-
-
-def _with_utterances(connection: duckdb.DuckDBPyConnection, place: tuple[str, str], rows: Sequence[Row]) -> SourceStory:
-    mine = [row for row in rows if _place(row) == place]
-    told = next((row for row in mine if row["is_current"]), mine[0])
-    query = _UTTERANCES.format(where="u.recording_id = $1 and u.run_number = $2")
-    return SourceStory(*place, mine, records(connection, query, [told["recording_id"], told["run_number"]]))
 
 
 def _place(row: Row) -> tuple[str, str]:
@@ -125,32 +154,11 @@ def _each_place(rows: Sequence[Row]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(map(_place, rows)))
 
 
-def _waiting(lake: Lake, name: str, places: Sequence[tuple[str | None, str]]) -> list[Row]:
-    """Where the source is planned, by the newest run; nothing of it is committed, else it would have rows."""
-    where, values = _where(name, places)
-    query = (
-        f"select source_root, source_path, run_id, unit_id, is_closed from plans join runs using (run_number, run_id) "
-        f"where {where} order by run_number desc"
-    )
-    with connect(lake, "plans runs") as connection:
-        return records(connection, query, values)
-
-
-def _unknown(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str) -> str:
-    cut_of = records(connection, "select source_path from recordings_all where recording_id = $1", [name.split("-")[0]])
-    if cut_of:
-        return f"{lake.root.uri} has no utterance {name}; its recording is {cut_of[0]['source_path']}, ask about that"
-    with connect(lake, "plans") as planned:
-        near = [row["path"] for row in records(planned, _SIMILAR, [name])]
-    said = f"; near it: {', '.join(near)}" if near else ""
-    return f"{lake.root.uri} knows no utterance, recording, path or URI {name}{said}"
-
-
-def _standing(lake: Lake, rows: Sequence[Row]) -> dict[str, Row]:
+def _standing(reader: LakeReader, rows: Sequence[Row]) -> dict[str, Row]:
     """What the ledger says now of the grants that the rows name; the ledger is read only where they name one."""
     grants = sorted({link["grant_id"] for row in rows for link in row["consent"] or () if link["grant_id"]})
     if not grants:
         return {}
     query = "select grant_id, standing, valid_until from grants where list_contains($1, grant_id)"
-    with connect(lake, "grants") as connection:
+    with connect(reader.lake, "grants", reader=reader) as connection:
         return {row["grant_id"]: row for row in records(connection, query, [grants])}

@@ -47,9 +47,9 @@ _NEEDS = {
     "stage_seconds": ("commits",),
 }
 
-# Ranked over five narrow columns: the wide rows are read only for what is current.
+# Ranked over narrow columns, and kept: the wide rows are read only for what is current.
 _CURRENT = """
-create view provoice.current as select recording_id, run_number from (
+create table provoice.current as select recording_id, run_number from (
     select recording_id, run_number, row_number() over (
         partition by source_root, source_path
         order by (status = 'rejected' and coalesce(retriable, false)), is_explore, run_number desc
@@ -69,11 +69,11 @@ when now() < valid_from then 'not_yet_valid' else 'valid' end as standing from p
 """
 
 
-def connect(lake: Lake, query: str | None = None) -> duckdb.DuckDBPyConnection:
+def connect(lake: Lake, query: str | None = None, *, reader: LakeReader | None = None) -> duckdb.DuckDBPyConnection:
     """A connection with the views of VIEWS as of now, or only those that `query` speaks of.
 
-    It reads within the lake, reaches nothing else, and its settings are locked. Raises ConsentError where the ledger
-    is asked for and cannot be read.
+    It reads within the lake, reaches nothing else, and its settings are locked. Another `reader` than one of the whole
+    lake decides which commits count. Raises ConsentError where the ledger is asked for and cannot be read.
     """
     never_import_pandas_for_a_question()
     connection = duckdb.connect(
@@ -81,13 +81,14 @@ def connect(lake: Lake, query: str | None = None) -> duckdb.DuckDBPyConnection:
             # Else a table name that we do not have would be looked up among the variables of our own functions.
             "python_enable_replacements": "false",
             "autoinstall_known_extensions": "false",
+            "parquet_metadata_cache": "true",
             "temp_directory": os.path.join(tempfile.gettempdir(), f"provoice-sql-{os.getpid()}"),
         }
     )
     connection.execute("set TimeZone = 'UTC'")
     if not lake.root.is_local:
         connection.register_filesystem(lake.root.filesystem)
-    _create(connection, lake, _asked(query))
+    _create(connection, reader or LakeReader(lake), _asked(query))
     connection.execute(f"set allowed_directories = [{_quoted(lake.root.uri)}]")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
@@ -149,9 +150,8 @@ def _asked(query: str | None) -> set[str]:
     return needed
 
 
-def _create(connection: duckdb.DuckDBPyConnection, lake: Lake, views: set[str]) -> None:
+def _create(connection: duckdb.DuckDBPyConnection, reader: LakeReader, views: set[str]) -> None:
     """Runs before parts, parts before what is current; what nobody asked for is neither listed nor read."""
-    reader = LakeReader(lake)
     # What views are made of lies in a schema of its own, so that `show tables` lists what people ask for.
     connection.execute("create schema provoice")
     if "runs" in views:
@@ -173,15 +173,19 @@ def _create(connection: duckdb.DuckDBPyConnection, lake: Lake, views: set[str]) 
                 connection.execute(_CURRENT)
             connection.execute(_ONLY_CURRENT.format(kind))
     if views & {"grants", "events"}:
-        _ledger(connection, lake)
+        _ledger(connection, reader.lake)
 
 
 def _parts(
     connection: duckdb.DuckDBPyConnection, reader: LakeReader, kind: str, schema: pa.Schema, run_id: str
 ) -> None:
-    """`{kind}_all` over the committed part files, united by name with the columns that every lake has."""
+    """`{kind}_all` over the committed parts and the columns every lake has; `run_id` is where a row says its run."""
     tables.fill(connection, f"provoice.no_{kind}", tables.columns_of(schema))
-    every = f"select * from provoice.no_{kind}" + _read([part.uri for part in reader.parts(kind)])
+    recipe_of = {run.run_id: run.recipe_sha256 for run in reader.runs}
+    files: dict[str, list[str]] = {}
+    for part in reader.parts(kind):
+        files.setdefault(recipe_of[part.run_id], []).append(part.uri)
+    every = f"select * from provoice.no_{kind}" + "".join(map(_read, files.values()))
     connection.execute(
         f"create view {kind}_all as select p.*, runs.run_number from ({every}) p join runs on runs.run_id = p.{run_id}"
     )
@@ -198,12 +202,13 @@ def _plans(connection: duckdb.DuckDBPyConnection, reader: LakeReader) -> None:
 
 
 def _read(uris: Sequence[str], own: str = "") -> str:
-    """`union all by name select … from` these files; nothing where there are none."""
-    if not uris:
-        return ""
+    """`union all by name select … from` these files, which have one schema: that of their recipe.
+
+    DuckDB's own `union_by_name` would open every file each time a view is bound, not only those of which it needs rows.
+    """
     # hive_partitioning off: `run=…` in the path is for people; the row itself says its run.
     files = ", ".join(map(_quoted, uris))
-    return f" union all by name select {own}* from read_parquet([{files}], union_by_name=true, hive_partitioning=false)"
+    return f" union all by name select {own}* from read_parquet([{files}], hive_partitioning=false)"
 
 
 def _ledger(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:

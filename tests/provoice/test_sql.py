@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import duckdb
@@ -77,27 +78,27 @@ OUTCOMES = st.sampled_from(
 
 
 @pytest.fixture(scope="module")
-def bare_views():
-    """The view of what is current, over tables that hold nothing yet."""
+def bare_tables():
+    """The tables that decide what is current, empty."""
     with duckdb.connect() as connection:
         connection.execute("create schema provoice; create table runs (run_number int, is_explore bool)")
         connection.execute(
             "create table recordings_all (source_root text, source_path text, recording_id text, run_number int, "
             "status text, retriable bool)"
         )
-        connection.execute(sql._CURRENT)
         yield connection
 
 
 @given(made=st.lists(st.tuples(st.booleans(), st.sampled_from("ab"), OUTCOMES), min_size=1, max_size=6))
-def test_currency_is_the_rule_of_the_design(made, bare_views):
+def test_currency_is_the_rule_of_the_design(made, bare_tables):
     history = [(number, explores, v, *outcome) for number, (explores, v, outcome) in enumerate(made, 1)]
-    bare_views.execute("delete from runs; delete from recordings_all")
-    bare_views.executemany("insert into runs values (?, ?)", [row[:2] for row in history])
-    bare_views.executemany(
+    bare_tables.execute("delete from runs; delete from recordings_all; drop table if exists provoice.current")
+    bare_tables.executemany("insert into runs values (?, ?)", [row[:2] for row in history])
+    bare_tables.executemany(
         "insert into recordings_all values ('r', 'p', ?, ?, ?, ?)", [(row[2], row[0], *row[3:]) for row in history]
     )
-    assert bare_views.execute("select run_number from provoice.current").fetchall() == [(current(history),)]
+    bare_tables.execute(sql._CURRENT)
+    assert bare_tables.execute("select run_number from provoice.current").fetchall() == [(current(history),)]
 
 
 def test_what_no_commit_names_is_not_seen(lake):
@@ -198,27 +199,24 @@ def test_a_ledger_that_cannot_be_read_is_refused_only_where_it_is_asked(provoice
         connect(made.lake)
 
 
-def test_columns_that_came_later_are_null_in_older_parts(tmp_path):
-    """As a stage of one's own adds them: files are united by name."""
+def test_columns_of_another_recipe_are_null_where_they_are_not(tmp_path):
+    """A stage of one's own adds its columns to a recipe; files are united by name."""
     made = small_lake(tmp_path)
-    part = next(LakeReader(made.lake).parts("utterances"))
+    part = next(part for part in LakeReader(made.lake).parts("utterances") if part.run_id == "second")
+    added = tmp_path / "lake" / "with-own.parquet"
     with duckdb.connect() as connection:
-        copied = tmp_path / "with-own.parquet"
-        connection.execute(f"copy (select *, 3.5 as words_per_s from '{part.uri}') to '{copied}'")
-    reader_parts = LakeReader.parts
+        connection.execute(f"copy (select *, 3.5::double as words_per_s from '{part.uri}') to '{added}'")
 
-    class Both(LakeReader):
+    class WithOwn(LakeReader):
         def parts(self, kind):
-            yield from reader_parts(self, kind)
-            if kind == "utterances":
-                yield part.__class__(part.run_number, part.run_id, part.unit_id, str(copied), "", part.rows)
+            for found in super().parts(kind):
+                yield replace(found, uri=str(added)) if found.uri == part.uri else found
 
-    with duckdb.connect() as connection:
-        connection.execute("create schema provoice; create table runs (run_number int, run_id text)")
-        connection.execute("insert into runs values (1, 'first'), (2, 'second'), (3, 'look')")
-        sql._parts(connection, Both(made.lake), "utterances", utterances_schema(), "lineage.run_id")
-        counted = connection.execute("select count(*), count(words_per_s) from utterances_all").fetchall()
-    assert counted == [(13 + part.rows, part.rows)]
+    with connect(made.lake, "nothing", reader=WithOwn(made.lake)) as connection:
+        counted = records(connection, "select count(*) as n, count(words_per_s) as own from utterances_all")
+        described = records(connection, "select column_name from (describe utterances_all)")
+    assert counted == [{"n": 13, "own": part.rows}]
+    assert [row["column_name"] for row in described[-2:]] == ["words_per_s", "run_number"]
 
 
 def test_a_remote_lake_is_read_through_its_own_file_system(tmp_path):
