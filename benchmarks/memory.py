@@ -24,11 +24,11 @@ from benchmarks.tables import table
 
 def peak(minutes: int, overrides: list[str], core: int) -> dict[str, Any]:
     """Peak bytes and CPU seconds of a run over one recording of so many minutes."""
-    source, out = one_file(minutes), CACHE / "out" / f"memory-{minutes}"
+    source, out = one_file(minutes), CACHE / f"out-{os.getpid()}" / f"memory-{minutes}"
     shutil.rmtree(out, ignore_errors=True)
     cost = cost_of(provoice_command(*overrides)(source, out), out.with_suffix(".log"), core)
     worker = worker_peak_bytes(out)
-    shutil.rmtree(out, ignore_errors=True)
+    shutil.rmtree(out.parent, ignore_errors=True)
     return {"minutes": minutes, "worker_bytes": worker, "largest_bytes": cost.peak_bytes, "cpu_s": cost.cpu_s}
 
 

@@ -47,7 +47,8 @@ def measured(contender: Contender, source: Path, out: Path, core: int) -> tuple[
 def benchmark(chosen: list[Contender], rounds: int, core: int) -> dict[str, Any]:
     """Medians over `rounds`, in which the contenders take turns."""
     hour, moment = hour_of_mp3(), moment_of_mp3()
-    out = CACHE / "out"
+    # A folder of this process's own: two benchmarks at once must not write into each other's lake.
+    out = CACHE / f"out-{os.getpid()}"
     runs: dict[str, list[Result]] = {contender.name: [] for contender in chosen}
     for contender in chosen:
         # Unmeasured, once: models are converted, byte code is compiled, files come into memory.
