@@ -14,11 +14,11 @@ from schemas.tables import MEASUREMENTS
 _KEYS_SHOWN = 5
 _WAITS = "nothing of it is published; it is planned again when the decision changes"
 _BOUND = {
-    Binding.SOLE: "the only voice in it",
-    Binding.CHANNEL: "by their own channel",
-    Binding.SPANS: "by the catalogue's spans",
-    Binding.ENROLLED: "by an enrolled voice",
-    Binding.RECORDING: "as everybody in the recording is",
+    Binding.SOLE: "bound as the only voice in it",
+    Binding.CHANNEL: "bound by a channel of their own",
+    Binding.SPANS: "bound by the catalogue's spans",
+    Binding.ENROLLED: "bound by their enrolled voice",
+    Binding.RECORDING: "bound as everybody in the recording is",
 }
 
 
@@ -49,7 +49,7 @@ def _utterance(row: Row, standing: Mapping[str, Row]) -> list[str]:
         lines.append(f"  accent: {accent['label']} ({accent['origin']}, label set {accent['label_set']}{score})")
     if row["text"]:
         lines.append(f"  text: {row['text'] if len(row['text']) <= 200 else row['text'][:199] + '…'}")
-    lines += _consent(row, standing)
+    lines += _consent(row, standing, is_utterance=True)
     places = [_bytes(row, "audio", "audio"), _bytes(row, "json", "row as JSON"), _bytes(row, "text", "text")]
     return [*lines, f"  lies in {row['shard']}: {', '.join(place for place in places if place)}"]
 
@@ -59,15 +59,16 @@ def _bytes(row: Row, member: str, what: str) -> str:
     return "" if offset is None else f"{what} at byte {offset}, {size} bytes"
 
 
-def _consent(row: Row, standing: Mapping[str, Row]) -> Iterator[str]:
+def _consent(row: Row, standing: Mapping[str, Row], *, is_utterance: bool = False) -> Iterator[str]:
     people = row["consent"] or ()
     state = "everybody heard is listed" if row["consent_complete"] else "perhaps not everybody: no release takes it"
     yield f"  consent: {several(len(people), 'person', 'people')}; {state}"
     for link in people:
-        how = _BOUND.get(link["binding"], link["binding"])
+        # A recording carries all its people; how each utterance came to hers stands on the utterance.
+        how = f", {_BOUND.get(link['binding'], link['binding'])}" if is_utterance else ""
         grant = link["grant_id"]
         on = "taken in without a grant" if grant is None else f"taken in on grant {grant}, {_now(standing.get(grant))}"
-        yield f"    {link['subject_id']} ({link['role']}, {link['binding']}: {how}): {on}"
+        yield f"    {link['subject_id']} ({link['role']}{how}): {on}"
 
 
 def _now(grant: Row | None) -> str:

@@ -34,7 +34,7 @@ def test_an_emitted_source_says_whose_voice_it_is_and_where_the_grant_stands(pro
     told = provoice("why", lake.uri, "b/both.flac").stdout
     assert "emitted: 1 utterance, 1.0 s, from 1.0 s of speech of 2 voices" in told
     assert "consent: 2 people; everybody heard is listed" in told
-    assert "anna (speaker, recording: as everybody in the recording is): taken in on grant g-anna, now valid" in told
+    assert "anna (speaker): taken in on grant g-anna, now valid until 2120-01-01" in told
     assert "ben (speaker" in told
     assert key_of(BOTH_NEWER) in told
     assert "decided at ledger position 5, 2026-06-03 12:01 UTC" in told
@@ -84,6 +84,13 @@ def test_an_utterance_says_what_was_measured_and_where_its_bytes_are(provoice, l
     shard = place.split("lies in ")[1].split(":")[0]
     offset, size = (int(word) for word in place.split("audio at byte ")[1].split(" bytes")[0].split(", "))
     assert lake.lake.root.read(shard, offset, offset + size) == flac()
+
+
+def test_an_utterance_says_how_it_came_to_its_people(provoice, lake):
+    sole = provoice("why", lake.uri, key_of(BEN)).stdout
+    assert "ben (speaker, bound as the only voice in it): taken in on grant g-ben, now valid" in sole
+    both = provoice("why", lake.uri, key_of(BOTH_NEWER)).stdout
+    assert "anna (speaker, bound as everybody in the recording is): taken in on grant g-anna" in both
 
 
 def test_a_superseded_utterance_is_still_found_and_says_so(provoice, lake):
