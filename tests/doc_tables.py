@@ -7,14 +7,18 @@ compares.
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import pyarrow as pa
+from pydantic import BaseModel
 
+from pipelines.config import RECIPE_KEYS, SETTING_KEYS, Config
 from provoice.cli.main import cli
 from provoice.reasons import HELD_HELP
 from provoice.sql import VIEWS
@@ -87,6 +91,33 @@ def _sql_columns(found: Columns) -> str:
     return ", ".join(f"`{name}`" for name in found)
 
 
+def config_keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Every key that can be set, dotted, with its default and description."""
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            yield from config_keys(type(default), f"{prefix}{name}.")
+        if not isinstance(default, BaseModel) or _is_optional(field.annotation):
+            yield f"{prefix}{name}", default, field.description or ""
+
+
+def _is_optional(annotation: Any) -> bool:
+    return type(None) in getattr(annotation, "__args__", ())
+
+
+def _config(kinds: tuple[str, ...]) -> str:
+    rows = [(f"`{key}`", _shown(default), said) for key, default, said in config_keys() if key.split(".")[0] in kinds]
+    return _table(("key", "default", "meaning"), rows)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return "on"
+    if isinstance(value, tuple) and len(value) > 6:
+        return f"{len(value)} entries"
+    return f"`{json.dumps(value)}`"
+
+
 def tables() -> dict[str, Callable[[], str]]:
     """Name of a made part to what makes it."""
     of_reasons = [
@@ -94,6 +125,8 @@ def tables() -> dict[str, Callable[[], str]]:
     ]
     return {
         **{f"command {words}": partial(usage, words, command) for words, command in commands()},
+        "config recipe": lambda: _config(RECIPE_KEYS),
+        "config settings": lambda: _config(SETTING_KEYS),
         "columns utterances": lambda: columns(UTTERANCE_FIELDS),
         "columns recordings": lambda: columns(RECORDING_FIELDS),
         "columns plans": lambda: columns(PLAN_FIELDS),

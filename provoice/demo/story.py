@@ -135,7 +135,7 @@ def _measured(source: DemoSource, row: dict[str, Any], original_lufs: float | No
     if source.measure == "loudness_lufs" and original_lufs is not None:
         return f"{original_lufs - value:.1f} dB quieter ({value:.1f} LUFS)"
     shown = {
-        "people": lambda: f"{value} people bound by their spans, {row['duration_s']:.1f} s",
+        "people": lambda: f"{value} people, {row['duration_s']:.1f} s",
         "duration_s": lambda: f"{value:.1f} s",
         "snr_db": lambda: f"{value:.1f} dB (median)",
         "rt60_s": lambda: (
