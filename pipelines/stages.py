@@ -38,7 +38,8 @@ class Stages:
 
     def open(self) -> None:
         """Load every model; once per worker process."""
-        for stage in (*self.recording, *self.utterance):
+        every: tuple[Stage[Any], ...] = (*self.recording, *self.utterance)
+        for stage in every:
             stage.open()
 
 

@@ -1,1 +1,1 @@
-"""What is done to sound, and the consent decision. Pure functions with a thin stage around them; no engine, no cloud."""
+"""What is done to sound, and the consent decision: pure functions, each with a thin stage. No engine, no cloud."""

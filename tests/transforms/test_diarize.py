@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_turns_cover_the_speech_and_do_not_overlap(tmp_path, listen):
     heard = listen(tmp_path, clips("533", 50))
     turns = [turn.region for turn in heard.turns[0]]
     assert total_samples(turns) >= 0.99 * total_samples(heard.speech[0])
-    assert all(a.end_sample <= b.start_sample for a, b in zip(turns, turns[1:], strict=False))
+    assert all(a.end_sample <= b.start_sample for a, b in pairwise(turns))
 
 
 def test_the_models_are_named_with_their_digests():
