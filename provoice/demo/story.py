@@ -27,7 +27,8 @@ _ROOT = "demo"
 _ANSWERS = """
 select r.source_path, r.status, r.reason, r.duration_s, r.voices, r.utterances,
        median(u.snr_db) as snr_db, median(u.rt60_s) as rt60_s, median(u.c50_db) as c50_db,
-       len(list_distinct(flatten(list([c.subject_id for c in u.consent])))) as people, median(u.loudness_lufs) as loudness_lufs, median(u.clipping_ratio) as clipping_ratio
+       len(list_distinct(flatten(list([c.subject_id for c in u.consent])))) as people,
+       median(u.loudness_lufs) as loudness_lufs, median(u.clipping_ratio) as clipping_ratio
 from recordings r left join utterances u on u.recording_id = r.recording_id
 group by all order by r.source_path
 """
