@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -30,6 +31,19 @@ def explained() -> Iterator[None]:
     except Exception as error:  # noqa: BLE001  (the last place where anything can be said in one line)
         sys.stderr.write(f"provoice: {_said(error)}\n")
         raise SystemExit(exit_code(error)) from None
+
+
+@contextmanager
+def ends_at_ctrl_c() -> Iterator[None]:
+    """For commands that only read: Ctrl-C ends the process at once (a shell says 130).
+
+    Python would only note the signal and go on waiting for DuckDB, which does not always look up from a long query.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def exit_code(error: Exception) -> int:

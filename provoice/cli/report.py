@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from provoice.cli.errors import ends_at_ctrl_c
+
 
 @click.command(name="report")
 @click.argument("lake_uri", metavar="LAKE")
@@ -17,4 +19,5 @@ def command(lake_uri: str, run_id: str | None, output: Path | None) -> None:
     """Write one self-contained HTML file: hours, rejections, measurements, accents, consent, cost."""
     from provoice.report.html import write_report
 
-    click.echo(write_report(lake_uri, run_id, output))
+    with ends_at_ctrl_c():
+        click.echo(write_report(lake_uri, run_id, output))

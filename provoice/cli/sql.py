@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from provoice.cli.errors import ends_at_ctrl_c
+
 
 @click.command(name="sql")
 @click.argument("lake_uri", metavar="LAKE")
@@ -23,5 +25,6 @@ def command(lake_uri: str, query: str | None, form: str | None) -> None:
     if query is None:
         click.echo(views(), nl=False)
         return
-    for piece in ask(lake_uri, query, form, is_terminal=sys.stdout.isatty()):
-        click.echo(piece, nl=False)
+    with ends_at_ctrl_c():
+        for piece in ask(lake_uri, query, form, is_terminal=sys.stdout.isatty()):
+            click.echo(piece, nl=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from provoice.cli.errors import ends_at_ctrl_c
+
 
 @click.command(name="why")
 @click.argument("lake_uri", metavar="LAKE")
@@ -14,4 +16,5 @@ def command(lake_uri: str, name: str, rttm: bool, as_json: bool) -> None:
     """Say what became of a source (by URI, path or recording id) or an utterance (by key), and why."""
     from provoice.why import why
 
-    click.echo(why(lake_uri, name, rttm=rttm, as_json=as_json), nl=False)
+    with ends_at_ctrl_c():
+        click.echo(why(lake_uri, name, rttm=rttm, as_json=as_json), nl=False)

@@ -160,7 +160,7 @@ def test_ticks_lie_within_the_axis():
 class Page(HTMLParser):
     """Checks that tags close in order; collects text, and addresses that a browser would fetch."""
 
-    VOID = ("meta", "rect", "line", "br", "link", "img")
+    VOID = ("meta", "rect", "line", "br", "wbr", "link", "img")
 
     def __init__(self, text):
         super().__init__()

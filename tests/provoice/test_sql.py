@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -309,6 +310,22 @@ def test_a_part_that_is_gone_is_the_lakes_fault(provoice, tmp_path):
     done = provoice("sql", made.uri, "from recordings")
     assert done.exit_code == 1
     assert part.path in done.stderr
+
+
+def test_a_long_question_can_be_interrupted(lake):
+    question = "select count(*) from range(10000000000) a, range(1000) b where a.range % 7 = b.range"
+    words = [sys.executable, "-m", "provoice", "sql", lake.uri, question]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asked:
+        try:
+            with pytest.raises(subprocess.TimeoutExpired):
+                asked.wait(5)
+            asked.send_signal(signal.SIGINT)
+            out, err = asked.communicate(timeout=20)
+        finally:
+            asked.kill()
+    assert asked.returncode in (-signal.SIGINT, 130), err  # a shell says 130 to both
+    assert out == ""
+    assert "Traceback" not in err
 
 
 # --- how it is printed ------------------------------------------------------------------------------------------------
