@@ -163,6 +163,11 @@ def list_sources(
             ignored.add(cause, found.path)
 
 
+def check_readable(root: SourceRoot, config: SourcesConfig) -> None:
+    """Raises ConfigError when nothing can be listed there. Asks for the first object only."""
+    next(iter(_found(root, config, ())), None)
+
+
 def _found(root: SourceRoot, config: SourcesConfig, outside: Sequence[str], is_shared: bool) -> Iterator[Found]:
     if config.inventory is not None:
         return read_inventory(config.inventory, root.name, root.uri, is_shared=is_shared)

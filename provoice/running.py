@@ -13,7 +13,7 @@ from lake.lake import Lake
 from pipelines.catalogue import load_catalogue
 from pipelines.config import load_config
 from pipelines.run import Progress, Request, Started, close_run, execute, start
-from pipelines.sources import parse_source
+from pipelines.sources import check_readable, parse_source
 from provoice import words
 from schemas.errors import ConfigError, ProvoiceError
 
@@ -34,6 +34,8 @@ def _request(
     if not sources:
         raise ConfigError("nothing to read: say --source DIR_OR_URI")
     roots = [parse_source(text) for text in sources]
+    for root in roots:
+        check_readable(root, config.sources)
     rows = load_catalogue(catalogue) if catalogue else None
     lake = Lake.create_or_open(lake_uri, ledger)
     lake.root.check_exclusive_create()

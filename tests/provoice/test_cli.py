@@ -8,6 +8,7 @@ import sys
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from provoice.cli import errors
 from provoice.cli.main import COMMANDS, cli
@@ -125,3 +126,20 @@ def test_a_folder_that_is_no_lake_names_the_next_step(command, provoice, tmp_pat
 def test_the_group_itself_is_a_lazy_one():
     assert cli.list_commands(click.Context(cli)) == list(COMMANDS)
     assert cli.get_command(click.Context(cli), "nothing") is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--source", "nowhere"], "nothing is there"),
+        (["--source", ".", "--catalogue", "none.csv"], "none.csv"),
+        (["--source", ".", "--set", "cut.maxs=3"], "did you mean `max_s`?"),
+        ([], "nothing to read"),
+    ],
+)
+def test_a_wrong_request_is_exit_code_two_and_leaves_no_lake_behind(tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    answer = CliRunner().invoke(cli, ["run", "configs/explore.yaml", "--lake", "lake", *words])
+    assert answer.exit_code == 2
+    assert said in answer.output
+    assert not (tmp_path / "lake").exists()
