@@ -16,7 +16,7 @@ from tests.transforms.builders import recording_of, track_of
 from transforms.diarize import Diarize, DiarizeConfig
 from transforms.diarize.clustering import cluster, unit
 from transforms.diarize.rttm import format_rttm, parse_rttm
-from transforms.diarize.windows import STEP, WINDOW, windows_of
+from transforms.diarize.windows import STEP, UNHEARD, WINDOW, windows_of
 from transforms.vad import DetectSpeech, VadConfig
 
 RATE = 16_000
@@ -126,7 +126,7 @@ def test_windows_never_cross_a_pause_and_share_out_all_speech():
     regions = [Region(0, 5 * RATE), Region(6 * RATE, 6 * RATE + 8000), Region(8 * RATE, 8 * RATE + 100)]
     windows = windows_of(regions)
     assert (windows.end - windows.start).max() == WINDOW
-    assert np.diff(windows.start[windows.region == 0]).max() == STEP
+    assert np.diff(windows.start[windows.region == 0]).max() <= STEP + UNHEARD
     assert [int((windows.end - windows.start)[windows.region == 1][0])] == [50]
     assert 2 not in windows.region
     assert windows.seconds.sum() == pytest.approx(5.5)

@@ -138,7 +138,7 @@ def _frames_of(read: Callable[[int, int], Samples], windows: Windows) -> Iterato
     """Each window's mel power, in order. A piece of the track is read once for all windows that lie in it."""
     first = 0
     while first < len(windows):
-        start, ahead = int(windows.start[first]), slice(first, first + _PIECE // STEP)
+        start, ahead = int(windows.start[first]), slice(first, first + 2 * _PIECE // STEP)
         same = (windows.region[ahead] == windows.region[first]) & (windows.end[ahead] <= start + _PIECE)
         after = first + int(np.argmin(np.r_[same, False]))
         power = mel_power(_padded(read, start, int(windows.end[after - 1])))
