@@ -165,7 +165,7 @@ def list_sources(
 
 def check_readable(root: SourceRoot, config: SourcesConfig) -> None:
     """Raises ConfigError when nothing can be listed there. Asks for the first object only."""
-    next(iter(_found(root, config, ())), None)
+    next(iter(_found(root, config, (), False)), None)
 
 
 def _found(root: SourceRoot, config: SourcesConfig, outside: Sequence[str], is_shared: bool) -> Iterator[Found]:
