@@ -25,6 +25,7 @@ Rows = list[tuple[Any, ...]]
 
 _NOTHING = "∅"
 _NARROWEST = 12
+_MOST_IN_BLOCK = 500
 
 
 def views() -> str:
@@ -115,7 +116,8 @@ def _table(names: Sequence[str], batches: Iterator[Rows], is_terminal: bool) -> 
 
 def _block(names: Sequence[str], row: Sequence[Any], number: int) -> str:
     width = max(map(len, names))
-    return f"── row {number}\n" + "".join(f"{n:<{width}}  {_in_table(v)}\n" for n, v in zip(names, row, strict=True))
+    shown = (_cut(_in_table(value), _MOST_IN_BLOCK) for value in row)
+    return f"── row {number}\n" + "".join(f"{name:<{width}}  {text}\n" for name, text in zip(names, shown, strict=True))
 
 
 def _is_numeric(values: Sequence[Any]) -> bool:
@@ -151,8 +153,10 @@ def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool], is
 
 
 def _cut(text: str, width: int) -> str:
+    """`text` within `width` columns; looks at no more of it than could fit."""
     if _width(text) <= width:
         return text
+    text = text[: width - 1]
     while _width(text) > width - 1:
         text = text[:-1]
     return text + "…"

@@ -88,7 +88,8 @@ def connect(lake: Lake, query: str | None = None, *, reader: LakeReader | None =
     connection.execute("set TimeZone = 'UTC'")
     if not lake.root.is_local:
         connection.register_filesystem(lake.root.filesystem)
-    _create(connection, reader or LakeReader(lake), _asked(query))
+    with explained():
+        _create(connection, reader or LakeReader(lake), _asked(query))
     connection.execute(f"set allowed_directories = [{_quoted(lake.root.uri)}]")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")

@@ -310,6 +310,8 @@ def test_a_part_that_is_gone_is_the_lakes_fault(provoice, tmp_path):
     done = provoice("sql", made.uri, "from recordings")
     assert done.exit_code == 1
     assert part.path in done.stderr
+    assert "unforeseen" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_long_question_can_be_interrupted(lake):
@@ -357,6 +359,8 @@ def test_on_a_terminal_a_row_stays_a_line_or_becomes_a_block(lake):
     block = shown("from recordings order by source_path limit 1")
     assert block[0] == "── row 1"
     assert "source_path           a/anna.wav" in block
+    long = shown("select range(300000) as n, 'b' as b")
+    assert [len(line) <= 60 for line in long] == [True] * 4
 
 
 def test_json_lines_are_json(provoice, lake):
