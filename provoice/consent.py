@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lake.lake import Lake
 from pipelines.grants import read_events
 from provoice.words import several
+from schemas.consent import Grant
 from schemas.errors import ConfigError
 from schemas.instants import to_text
 from schemas.ledger import Event, EventType
@@ -50,12 +51,20 @@ def _fresh(events: Sequence[Event], state: ConsentState) -> list[Event]:
                     f"grant {event.grant.grant_id} is in the ledger with other words; a grant is never edited: "
                     "withdraw it, and give a new one under a new grant_id"
                 )
-        elif event.grant_id is not None and event.grant_id not in grants:
-            raise ConfigError(
-                f"event {event.event_id} ends or renews grant {event.grant_id}, which is not in the ledger"
-            )
+        elif event.grant_id is not None:
+            _check_theirs(event, grants)
         fresh[event.event_id] = event
     return list(fresh.values())
+
+
+def _check_theirs(event: Event, grants: Mapping[str, Grant]) -> None:
+    """Refuses a word about a grant that is nobody's, or another's: it would be recorded and end nothing."""
+    said = f"event {event.event_id} (`{event.type}`) speaks about grant {event.grant_id}"
+    grant = grants.get(event.grant_id or "")
+    if grant is None:
+        raise ConfigError(f"{said}, which is not in the ledger")
+    if event.subject_id is not None and event.subject_id != grant.subject_id:
+        raise ConfigError(f"{said}, which is not {event.subject_id}'s but {grant.subject_id}'s")
 
 
 def _said(events: Sequence[Event], known: int) -> str:
@@ -70,6 +79,8 @@ def _said(events: Sequence[Event], known: int) -> str:
 
 def withdraw(lake_uri: str, subject: str, grant: str | None, note: str | None) -> str:
     """Appends the withdrawal; also of a person the ledger has not heard of, for then it denies what may come."""
+    if not subject.strip():
+        raise ConfigError("--subject is empty: say who withdraws")
     ledger = Lake.open(lake_uri).ledger()
     state = fold(ledger.events())
     theirs = state.grants_of.get(subject, [])

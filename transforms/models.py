@@ -28,8 +28,12 @@ class ModelRef:
 
 def cache_folder() -> Path:
     """Where converted models lie: `PROVOICE_CACHE`, else `provoice` in the user's cache folder."""
-    own = os.environ.get("PROVOICE_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "provoice"
+    if own := os.environ.get("PROVOICE_CACHE"):
+        return Path(own)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "provoice"
+    except RuntimeError:
+        raise ConfigError("this user has no home for the model cache; set PROVOICE_CACHE to a folder") from None
 
 
 def package_file(package: str, name: str, next_step: str) -> Path:

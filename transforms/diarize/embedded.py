@@ -16,6 +16,7 @@ from schemas.model import Frozen
 from schemas.sound import ANALYSIS_RATE_HZ, Region, rescale
 from transforms.diarize.backend import Heard, labelled
 from transforms.diarize.encoder import HOP, embed, encoder_models, open_encoder
+from transforms.diarize.parting import parted
 from transforms.diarize.strangers import Listened, longest_stranger_s, named_voices
 from transforms.diarize.voices import find_voices, likeliest_voices, smoothed
 from transforms.diarize.windows import Windows, windows_of
@@ -95,6 +96,8 @@ class EmbeddedVoices:
         smooth = smoothed(vectors, windows)
         voices = find_voices(smooth, windows, self._config.cut, self._config.min_voice_s, count, self._max_speakers)
         voice = likeliest_voices(smooth, windows, voices)
+        if count is None:
+            voice = parted(vectors, smooth, windows, voice, self._max_speakers)
         turns = _turns(regions, heard, windows, voice, rate, self._config.fill_gap_s)
         return _Part(turns, Listened(vectors, windows, voice))
 

@@ -15,20 +15,16 @@ from numpy.typing import NDArray
 
 from schemas.catalogue import CatalogueRow, Role
 from transforms.diarize.clustering import BLOCK, Clusters, Vectors, merge, unit
-from transforms.diarize.windows import WINDOW, Windows
+from transforms.diarize.parting import less_in, two_voices_below
+from transforms.diarize.windows import WINDOW, Mask, Windows, longest_run_s, runs_of
 
 _STRETCHES = ((1.8, 0.76), (2.4, 0.80), (3.6, 0.845), (4.8, 0.875), (6.0, 0.885))
-"""Seconds of a stretch, and the cosine with every known voice below which it is a stranger's."""
-_SURE_S, _LESS_PER_DOUBLING, _LESS_AT_MOST = 180.0, 0.01, 0.06
-"""Those cosines hold for three minutes of speech. The more one speaker says, the further the oddest stretch strays."""
+"""Seconds of a stretch, and the cosine with every known voice below which it is a stranger's. For three minutes of
+speech: in more, one speaker strays further."""
 _LONGEST = 16
 """Windows that a stretch may span."""
-_SCATTERED = 0.70
-"""For a cluster of shorter pieces."""
 _SAME_STRANGER = 0.27
 _TYPICAL = 0.75
-
-_Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +35,11 @@ class Listened:
     windows: Windows
     voice: NDArray[np.int64]
 
-    def mean_of(self, which: _Mask) -> Vectors:
+    def mean_of(self, which: Mask) -> Vectors:
         """The unit mean of some windows, each by the seconds that it answers for; shape (d,)."""
         return unit(self.windows.seconds[which] @ self.embeddings[which])
 
-    def seconds_of(self, which: _Mask) -> float:
+    def seconds_of(self, which: Mask) -> float:
         return float(self.windows.seconds[which].sum())
 
 
@@ -53,44 +49,36 @@ def named_voices(catalogue: CatalogueRow) -> int:
 
 
 def longest_stranger_s(tracks: Sequence[Listened], named: int) -> float:
-    """Seconds of the longest voice beyond those of `named` people, to 0.1 s; 0 where there is none.
+    """Seconds of the longest voice beyond those of `named` people, to 0.1 s; 0 where there is none of 1.8 s.
 
     The longest voices over all tracks are taken to be the people who are named; where there are fewer voices than
     people, the longest strangers are those who are missing.
     """
-    heard = [(track, track.voice == voice) for track in tracks for voice in np.unique(track.voice)]
-    heard.sort(key=lambda one: -one[0].seconds_of(one[1]))
+    heard = [(n, track.voice == voice) for n, track in enumerate(tracks) for voice in np.unique(track.voice)]
+    heard.sort(key=lambda one: -tracks[one[0]].seconds_of(one[1]))
+    each_s = [tracks[n].seconds_of(which) for n, which in heard]
     if named == 0 or not heard:
-        return round(max((track.seconds_of(which) for track, which in heard), default=0.0), 1)
-    known = np.stack([_typical(track, which) for track, which in heard[:named]])
-    less = _less_for(sum(track.seconds_of(which) for track, which in heard))
-    strange = {id(track): _strange_windows(track, known, less) for track in tracks}
-    for track, which in heard[named:]:
-        # By its longest stretch, not by its sum: windows that were picked for being odd are odd together.
-        longest_s = max(track.seconds_of(part) for part in _stretches(which))
-        if _cosine(track.mean_of(which)[None], known)[0] < _limit(longest_s) - less:
-            strange[id(track)] |= which
-    stretches = [(t.mean_of(which), t.seconds_of(which)) for t in tracks for which in _stretches(strange[id(t)])]
-    strangers = _grouped(stretches)[max(0, named - len(heard)) :]
-    return round(strangers[0], 1) if strangers else 0.0
+        return round(max(each_s, default=0.0), 1)
+    known = np.stack([_typical(tracks[n], which) for n, which in heard[:named]])
+    speech_s = sum(each_s)
+    strange = [_strange_windows(track, known, less_in(speech_s)) for track in tracks]
+    for n, which in heard[named:]:
+        longest_s = longest_run_s(tracks[n].windows, which)
+        if _cosine(tracks[n].mean_of(which)[None], known)[0] < two_voices_below(longest_s, speech_s):
+            strange[n] |= which
+    parts = [(track, part) for track, mask in zip(tracks, strange, strict=True) for part in runs_of(mask)]
+    strangers = _grouped([(track.mean_of(part), track.seconds_of(part)) for track, part in parts])
+    unnamed = strangers[max(0, named - len(heard)) :]
+    return round(unnamed[0], 1) if unnamed and unnamed[0] >= _STRETCHES[0][0] else 0.0
 
 
-def _typical(track: Listened, which: _Mask) -> Vectors:
+def _typical(track: Listened, which: Mask) -> Vectors:
     """The mean of the three quarters of a voice's windows that are most alike: a stranger among them moves it less."""
     mean = track.mean_of(which)
     for _ in range(3):
         cosine = track.embeddings @ mean
         mean = track.mean_of(which & (cosine >= np.quantile(cosine[which], 1 - _TYPICAL)))
     return mean
-
-
-def _less_for(speech_s: float) -> float:
-    return min(_LESS_AT_MOST, _LESS_PER_DOUBLING * float(np.log2(max(1.0, speech_s / _SURE_S))))
-
-
-def _limit(seconds: float) -> float:
-    """The cosine under which so many seconds are a stranger's."""
-    return max((limit for length, limit in _STRETCHES if length <= seconds), default=_SCATTERED)
 
 
 def _cosine(vectors: Vectors, known: Vectors) -> NDArray[np.float64]:
@@ -111,7 +99,7 @@ def _cosine(vectors: Vectors, known: Vectors) -> NDArray[np.float64]:
     return np.where(second > between * first, blended, nearest)
 
 
-def _strange_windows(track: Listened, known: Vectors, less: float) -> _Mask:
+def _strange_windows(track: Listened, known: Vectors, less: float) -> Mask:
     """Windows in a stretch that is no known voice, unless they themselves are nearer to one than to the stretch."""
     lengths = track.windows.end - track.windows.start
     index = np.flatnonzero(lengths >= WINDOW // 2)
@@ -121,13 +109,13 @@ def _strange_windows(track: Listened, known: Vectors, less: float) -> _Mask:
         block = index[start : start + BLOCK + _LONGEST]
         within = _in_strange_stretch(track.embeddings[block], track.windows.seconds[block], known, less)
         strange[block] |= within
-    for which in _stretches(strange):
+    for which in runs_of(strange):
         nearer = track.embeddings @ track.mean_of(which) >= _cosine(track.embeddings, known)
         strange &= ~which | nearer
     return strange
 
 
-def _in_strange_stretch(embeddings: Vectors, seconds: NDArray[np.float64], known: Vectors, less: float) -> _Mask:
+def _in_strange_stretch(embeddings: Vectors, seconds: NDArray[np.float64], known: Vectors, less: float) -> Mask:
     """Windows that some stretch covers whose mean is no known voice, shape (n,)."""
     n = len(embeddings)
     sums = np.concatenate([np.zeros((1, embeddings.shape[1])), np.cumsum(embeddings * seconds[:, None], 0)])
@@ -141,17 +129,6 @@ def _in_strange_stretch(embeddings: Vectors, seconds: NDArray[np.float64], known
         np.add.at(covered, first[is_strange], 1)
         np.add.at(covered, after[is_strange], -1)
     return np.cumsum(covered)[:n] > 0
-
-
-def _stretches(strange: _Mask) -> list[_Mask]:
-    """A mask for each run of strange windows."""
-    change = np.flatnonzero(np.diff(np.r_[False, strange, False].astype(np.int8)))
-    found = []
-    for start, end in change.reshape(-1, 2):
-        which = np.zeros(len(strange), np.bool_)
-        which[start:end] = True
-        found.append(which)
-    return found
 
 
 def _grouped(stretches: Sequence[tuple[Vectors, float]]) -> list[float]:

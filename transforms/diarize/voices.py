@@ -43,7 +43,7 @@ def find_voices(
     least_s = max(_KNOWN_AT_LEAST_S if count else min_s, min(_SHARE_AT_MOST_S, _SHARE * total_s))
     if count is not None and len(groups) < count:
         groups = cluster(vectors[whole], cut / 4)
-    kept = _heard_at_least(groups, least_s / each_s, count or 1)
+    kept = heard_at_least(groups, least_s / each_s, count or 1)
     if count is None:
         kept = _moods_joined(kept, _MOOD_SHARE * total_s / each_s)
     limit = count if count is not None else most
@@ -52,7 +52,7 @@ def find_voices(
     return unit(kept.mean)
 
 
-def _heard_at_least(groups: Clusters, weight: float, count: int) -> Clusters:
+def heard_at_least(groups: Clusters, weight: float, count: int) -> Clusters:
     """The groups of at least this weight; the `count` heaviest where those are fewer."""
     kept = np.flatnonzero(groups.weight >= weight)
     if len(kept) < count:

@@ -22,6 +22,8 @@ SHORTEST = 10
 
 _HOP = ANALYSIS_RATE_HZ // 100
 Frames = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+"""Some of the windows, shape (n,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,14 @@ class Windows:
     def __len__(self) -> int:
         return len(self.start)
 
+    def __getitem__(self, index: Frames) -> Windows:
+        """Some of the windows, in order."""
+        return Windows(
+            self.start[index], self.end[index], self.region[index], self.own_start[index], self.own_end[index]
+        )
+
     @property
-    def is_whole(self) -> NDArray[np.bool_]:
+    def is_whole(self) -> Mask:
         """Windows of full length, which a voice is told by."""
         return self.end - self.start >= WINDOW
 
@@ -76,3 +84,21 @@ def _owned(middle: Frames, region: Frames, region_start: Frames, region_end: Fra
     own_start[1:][joined] = between[joined]
     own_end[:-1][joined] = between[joined]
     return own_start, own_end
+
+
+def runs_of(mask: Mask) -> list[Mask]:
+    """A mask for each run of windows that follow each other, in order of time."""
+    change = np.flatnonzero(np.diff(np.r_[False, mask, False].astype(np.int8)))
+    found = []
+    for start, end in change.reshape(-1, 2):
+        run = np.zeros(len(mask), np.bool_)
+        run[start:end] = True
+        found.append(run)
+    return found
+
+
+def longest_run_s(windows: Windows, mask: Mask) -> float:
+    """Seconds of the longest such run; 0 where there is none."""
+    sums = np.r_[0.0, np.cumsum(np.where(mask, windows.seconds, 0.0))]
+    change = np.flatnonzero(np.diff(np.r_[False, mask, False].astype(np.int8))).reshape(-1, 2)
+    return float((sums[change[:, 1]] - sums[change[:, 0]]).max(initial=0.0))
