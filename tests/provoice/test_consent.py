@@ -108,6 +108,30 @@ def test_an_ending_of_an_unknown_grant_is_refused(ask, tmp_path):
     assert (code, "nosuch, which is not in the ledger" in said) == (2, True)
 
 
+def test_an_ending_of_another_persons_grant_is_refused_and_not_recorded(ask, tmp_path):
+    ask("import", "lake", written(tmp_path, HEAD, line(), line("g2", "bert")))
+    wrong = {"type": "withdrawn", "subject_id": "anna", "grant_id": "g2"}
+    code, said = ask("import", "lake", written(tmp_path, json.dumps(wrong), name="more.jsonl"))
+    assert (code, "which is not anna's but bert's" in said, len(events(tmp_path))) == (2, True, 2)
+
+
+def test_who_withdraws_again_after_a_new_grant_has_withdrawn_that_too(ask, tmp_path):
+    for month, grant in (("05", "g1"), ("07", "g2")):
+        ask("import", "lake", written(tmp_path, HEAD, line(grant), name=f"{grant}.csv"))
+        said = {"type": "withdrawn", "subject_id": "anna", "recorded_at": f"2026-{month}-04T09:30:00Z"}
+        assert ask("import", "lake", written(tmp_path, json.dumps(said), name=f"{month}.jsonl"))[0] == 0
+    shown = [json.loads(one)["standing"] for one in ask("show", "lake", "--json")[1].splitlines()]
+    assert shown == ["withdrawn", "withdrawn"]
+    # The letter of May, imported once more, is the same letter.
+    assert "nothing new" in ask("import", "lake", "05.jsonl")[1]
+
+
+def test_nobody_cannot_withdraw(ask, tmp_path):
+    ask("import", "lake", written(tmp_path, HEAD, line()))
+    code, said = ask("withdraw", "lake", "--subject", "")
+    assert (code, "--subject is empty" in said, len(events(tmp_path))) == (2, True, 1)
+
+
 def test_a_withdrawal_is_shown_and_keeps_its_place(ask, tmp_path):
     ask("import", "lake", written(tmp_path, HEAD, line(), line("g2", "bert")))
     code, said = ask("withdraw", "lake", "--subject", "anna")
