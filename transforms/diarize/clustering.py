@@ -49,12 +49,17 @@ def unit(vectors: NDArray[Any]) -> Vectors:
 
 
 def cluster(vectors: Vectors, cut: float) -> Clusters:
-    """Groups of unit `vectors` whose mean cosine is at least 1 − `cut`, in the order of their first members.
+    """Groups of unit `vectors` whose mean cosine is at least 1 − `cut`, in the order of their first members."""
+    return gathered(Clusters(vectors, np.ones(len(vectors))), cut)
+
+
+def gathered(groups: Clusters, cut: float) -> Clusters:
+    """As `merge`, for any number of groups, in bounded memory.
 
     Blocks first, then the blocks' groups among themselves, until one block holds them, or blocks have nothing more in
     common; of thousands that remain then, the heaviest are kept.
     """
-    groups, before = Clusters(vectors, np.ones(len(vectors))), np.inf
+    before = np.inf
     while BLOCK < len(groups) < 0.9 * before:
         before = len(groups)
         blocks = [merge(groups[start : start + BLOCK], cut) for start in range(0, len(groups), BLOCK)]

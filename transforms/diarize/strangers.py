@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.catalogue import CatalogueRow, Role
-from transforms.diarize.clustering import BLOCK, Clusters, Vectors, merge, unit
+from transforms.diarize.clustering import BLOCK, Clusters, Vectors, gathered, unit
 from transforms.diarize.parting import less_in, two_voices_below
 from transforms.diarize.windows import WINDOW, Mask, Windows, longest_run_s, runs_of
 
@@ -35,11 +35,11 @@ class Listened:
     windows: Windows
     voice: NDArray[np.int64]
 
-    def mean_of(self, which: Mask) -> Vectors:
+    def mean_of(self, which: Mask | slice) -> Vectors:
         """The unit mean of some windows, each by the seconds that it answers for; shape (d,)."""
         return unit(self.windows.seconds[which] @ self.embeddings[which])
 
-    def seconds_of(self, which: Mask) -> float:
+    def seconds_of(self, which: Mask | slice) -> float:
         return float(self.windows.seconds[which].sum())
 
 
@@ -109,9 +109,8 @@ def _strange_windows(track: Listened, known: Vectors, less: float) -> Mask:
         block = index[start : start + BLOCK + _LONGEST]
         within = _in_strange_stretch(track.embeddings[block], track.windows.seconds[block], known, less)
         strange[block] |= within
-    for which in runs_of(strange):
-        nearer = track.embeddings @ track.mean_of(which) >= _cosine(track.embeddings, known)
-        strange &= ~which | nearer
+    for run in runs_of(strange):
+        strange[run] = track.embeddings[run] @ track.mean_of(run) >= _cosine(track.embeddings[run], known)
     return strange
 
 
@@ -136,4 +135,5 @@ def _grouped(stretches: Sequence[tuple[Vectors, float]]) -> list[float]:
     if not stretches:
         return []
     means, seconds = zip(*stretches, strict=True)
-    return sorted(merge(Clusters(np.stack(means), np.array(seconds)), _SAME_STRANGER).weight.tolist(), reverse=True)
+    groups = gathered(Clusters(np.stack(means), np.array(seconds)), _SAME_STRANGER)
+    return sorted(groups.weight.tolist(), reverse=True)

@@ -86,19 +86,12 @@ def _owned(middle: Frames, region: Frames, region_start: Frames, region_end: Fra
     return own_start, own_end
 
 
-def runs_of(mask: Mask) -> list[Mask]:
-    """A mask for each run of windows that follow each other, in order of time."""
+def runs_of(mask: Mask) -> list[slice]:
+    """Each run of windows that follow each other, in order of time."""
     change = np.flatnonzero(np.diff(np.r_[False, mask, False].astype(np.int8)))
-    found = []
-    for start, end in change.reshape(-1, 2):
-        run = np.zeros(len(mask), np.bool_)
-        run[start:end] = True
-        found.append(run)
-    return found
+    return [slice(start, end) for start, end in change.reshape(-1, 2).tolist()]
 
 
 def longest_run_s(windows: Windows, mask: Mask) -> float:
     """Seconds of the longest such run; 0 where there is none."""
-    sums = np.r_[0.0, np.cumsum(np.where(mask, windows.seconds, 0.0))]
-    change = np.flatnonzero(np.diff(np.r_[False, mask, False].astype(np.int8))).reshape(-1, 2)
-    return float((sums[change[:, 1]] - sums[change[:, 0]]).max(initial=0.0))
+    return max((float(windows.seconds[run].sum()) for run in runs_of(mask)), default=0.0)
