@@ -16,6 +16,11 @@ from schemas.errors import Reason
 from schemas.ledger import EventType
 from schemas.tables import PLAN_FIELDS, RECORDING_FIELDS, UTTERANCE_FIELDS
 from tests.doc_tables import DOCS, commands, made_parts, remade, tables
+from transforms.reverberation import Reverberation, trust_flags
+
+PACKAGES = ("schemas", "transforms", "lake", "pipelines", "provoice")
+INNER_VARIABLES = {"PYTHONSAFEPATH"}
+"""Set for our own worker processes, and no business of a user's."""
 
 PAGES = sorted(DOCS.glob("*.md"))
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -81,6 +86,23 @@ def test_every_view_word_and_event_is_named():
         assert f"`{word.value}`" in read("manifests.md")
     for word in (*Action, *EventType, *TERMS, *Grant.model_fields):
         assert f"`{word}`" in read("consent.md")
+
+
+def test_every_environment_variable_that_we_read_or_set_is_named():
+    read_or_set = re.compile(r"environ(?:\.get|\.setdefault)?[\[(]\"([A-Z_]+)\"")
+    sources = [path for package in PACKAGES for path in (DOCS.parent / package).rglob("*.py")]
+    named = {name for path in sources for name in read_or_set.findall(path.read_text(encoding="utf-8"))}
+    assert {"PROVOICE_DEBUG", "PROVOICE_CACHE"} <= named
+    for name in named - INNER_VARIABLES:
+        assert f"`{name}`" in read("cli.md") or f"`${name}" in read("cli.md")
+
+
+def test_every_quality_flag_is_named():
+    bounds = [Reverberation(c50_db=c, rt60_s=r) for c in (-99.0, 0.0, 99.0) for r in (0.0, 0.5, 99.0)]
+    flags = {flag for found in bounds for flag in trust_flags(found, snr_db=10.0)}
+    assert len(flags) == 5
+    for flag in flags:
+        assert f"`{flag}`" in read("manifests.md")
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv"])
