@@ -141,14 +141,35 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
 
     path = find_config(name)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = _keys_once(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise ConfigError(f"{name} cannot be read: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
+        said = " ".join(str(error).split()).replace('"<unicode string>", ', "")
+        raise ConfigError(f"{name} is not YAML: {said}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{name}: expected keys and values at the top, got {type(values).__name__}")
     for override in overrides:
         _override(values, override)
     return parse(Config, values, name if not overrides else f"{name} with --set")
+
+
+def _keys_once(text: str) -> Any:
+    """`text` as YAML, whose keys stand once each: PyYAML takes the last of two and drops the first."""
+    import yaml
+
+    class Once(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            seen: set[str] = set()
+            for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key `{key.value}` stands there twice", key.start_mark
+                    )
+                seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, Once)
 
 
 def _override(values: dict[str, Any], override: str) -> None:

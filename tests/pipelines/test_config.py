@@ -53,6 +53,27 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path, text, said):
         load_config(str(tmp_path / "mine.yaml"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "consent:\n  require_grants: true\nconsent:\n  min_extra_voice_s: 3\n",
+        "consent: {require_grants: true, require_grants: false}",
+    ],
+)
+def test_a_key_that_stands_there_twice_is_refused_with_its_line(text, tmp_path):
+    """PyYAML alone takes the last, and everything below the first is gone without a word."""
+    (tmp_path / "mine.yaml").write_text(text)
+    twice = "consent` stands there twice.*line 3" if "\n" in text else "require_grants` stands there twice.*line 1"
+    with pytest.raises(ConfigError, match=twice):
+        load_config(str(tmp_path / "mine.yaml"))
+
+
+def test_a_merged_key_may_be_overridden(tmp_path):
+    (tmp_path / "mine.yaml").write_text("vad: {<<: {pad_s: 0.05, fill_gap_s: 0.2}, pad_s: 0.06}\n")
+    vad = load_config(str(tmp_path / "mine.yaml")).vad
+    assert (vad.pad_s, vad.fill_gap_s) == (0.06, 0.2)
+
+
 def test_a_setting_leaves_the_recipe_as_it_is_and_a_recipe_key_does_not():
     plain, faster, shorter = (
         recipe(load_config("configs/explore.yaml", ["diarize.backend=single", *more]))
