@@ -48,6 +48,52 @@ def commit_path(run_id: str, unit_id: str, generation: int) -> str:
     return f"{commit_folder(run_id)}/{unit_id}.{generation}.json"
 
 
+def snapshot_folder(number: int) -> str:
+    return f"snapshots/{number:08d}"
+
+
+def snapshot_head_path(number: int) -> str:
+    """Created last and exclusively: a snapshot without it is none."""
+    return f"{snapshot_folder(number)}/snapshot.json"
+
+
+def snapshot_file_path(number: int, kind: str, sha256: str) -> str:
+    """A merged file of `kind` (or `commits`), made for snapshot `number` and listed again by later ones."""
+    return f"{snapshot_folder(number)}/{kind}-{sha256[:_DIGEST_CHARS]}.parquet"
+
+
+def snapshot_manifest_path(number: int, kind: str) -> str:
+    """One absolute URI per line, for engines that read lists of files."""
+    return f"{snapshot_folder(number)}/{kind}.manifest"
+
+
+def release_folder(name: str, version: int) -> str:
+    return f"releases/{name}/{version}"
+
+
+def release_path(name: str, version: int) -> str:
+    """Created last and exclusively: a release without it is none."""
+    return f"{release_folder(name, version)}/release.json"
+
+
+def release_index_path(name: str, version: int, part: int, sha256: str) -> str:
+    return f"{release_folder(name, version)}/index/part-{part:05d}-{sha256[:_DIGEST_CHARS]}.parquet"
+
+
+def release_croissant_path(name: str, version: int) -> str:
+    return f"{release_folder(name, version)}/croissant.json"
+
+
+def projection_head_path(number: int) -> str:
+    """Within the ledger's root: what the projection `number` covers, and its files."""
+    return f"projection/{number:08d}.json"
+
+
+def projection_file_path(order: str, first: int, last: int, sha256: str) -> str:
+    """Within the ledger's root: events `first` to `last`, sorted by `order` (`position` or `subject`)."""
+    return f"projection/by_{order}/{first:012d}-{last:012d}-{sha256[:_DIGEST_CHARS]}.parquet"
+
+
 def segment_path(segment: int) -> str:
     """Within the ledger's root."""
     return f"log/{segment:012d}.jsonl"

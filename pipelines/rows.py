@@ -74,6 +74,7 @@ def utterance_row(
         "collected_at": row.collected_at,
         "extra": _mapping(row.extra),
         "consent": _consent(links),
+        "grant_ids": list(row.grant_ids),
         "consent_complete": complete,
         "lineage": {
             "source_root": planned.source.root,
@@ -126,6 +127,7 @@ def recording_row(
         "catalogue_row_sha256": planned.catalogue_row_sha256,
         "extra": _mapping(row.extra),
         "consent": _consent(links),
+        "grant_ids": list(row.grant_ids),
         "consent_complete": complete,
     }
 

@@ -159,6 +159,7 @@ class DenyReason(StrEnum):
     REFUSED = "refused"
     INVALIDATED = "invalidated"
     OUT_OF_SCOPE = "out_of_scope"
+    UNKNOWN_TERM = "unknown_term"
     NOT_PERMITTED = "not_permitted"
     PROHIBITED = "prohibited"
     TOO_LATE = "too_late"
@@ -168,12 +169,17 @@ class DenyReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Justification:
-    """Which grant and which of its rules (by index) permit a use for one subject, and until when."""
+    """Which grant and which of its rules (by index) permit a use for one subject.
+
+    `until` is the latest end that a request may ask for under the rule; `ends_at` is when the grant's window closes,
+    and the justification with it.
+    """
 
     subject_id: str
     grant_id: str
     rule: int
     until: datetime
+    ends_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +201,17 @@ class Decision:
     justifications: tuple[Justification, ...] = ()
     denials: tuple[Denial, ...] = ()
 
+    use_until: datetime | None = None
+    """Until when the request itself lasts."""
+
     @property
     def is_allowed(self) -> bool:
         return not self.denials
+
+    @property
+    def allowed_until(self) -> datetime | None:
+        """The earliest end among the justifications and the request's own; None where it is denied or unasked."""
+        if not self.is_allowed:
+            return None
+        ends = [one.ends_at for one in self.justifications] + ([self.use_until] if self.use_until else [])
+        return min(ends, default=None)

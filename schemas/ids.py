@@ -25,6 +25,16 @@ def recording_id(source_root: str, source_path: str, source_version: str) -> str
     return _digest((source_root, source_path, source_version), 16)
 
 
+def source_id(source_root: str, source_path: str) -> str:
+    """128-bit BLAKE2b of root name and path, in any version, as 32 hex digits: names a source where its path must not
+    stand.
+
+    >>> source_id("podcasts", "a/b.mp3")
+    '4fcbc2697bc9fc4a3757aedfc9553a5d'
+    """
+    return _digest((source_root, source_path), 16)
+
+
 def unit_id(index: int, recording_ids: Iterable[str]) -> str:
     """`{index:07d}-{12 hex over its recording ids}`: its place in the plan, and what it holds."""
     return f"{index:07d}-{_digest(recording_ids, 6)}"

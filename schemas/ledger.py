@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from schemas.consent import Grant
 from schemas.instants import Instant
 from schemas.model import Frozen
+from schemas.vocabulary import Vocabulary
 
 
 class EventType(StrEnum):
@@ -21,10 +22,29 @@ class EventType(StrEnum):
     EXPIRED = "expired"
     INVALIDATED = "invalidated"
     CATALOGUE_CHANGED = "catalogue_changed"
+    VOCABULARY = "vocabulary"
+    """A version of the vocabulary, whole; from here on decisions speak it."""
+    OPENED = "opened"
+    """Somebody opened a release for training."""
+    USED = "used"
+    """Something was trained on a release."""
 
 
 ENDS_GRANT = frozenset({EventType.WITHDRAWN, EventType.REFUSED, EventType.INVALIDATED})
 """These end a grant for good: a new yes is a new `grant_id`."""
+
+
+class ReleaseRef(Frozen):
+    """The release that an event speaks of, and the ledger position at which it was looked at."""
+
+    lake: str
+    name: str
+    version: int
+    sha256: str
+    ledger_position: int
+
+
+_ABOUT_RELEASES = frozenset({EventType.OPENED, EventType.USED})
 
 
 class Event(Frozen):
@@ -40,6 +60,13 @@ class Event(Frozen):
     source_root: str | None = None
     source_path: str | None = None
     catalogue_row_sha256: str | None = None
+    vocabulary: Vocabulary | None = None
+    release: ReleaseRef | None = None
+    owner: str | None = None
+    """Who answers for the opening, or for what was trained."""
+    purpose: str | None = None
+    model: str | None = None
+    """What was trained."""
     note: str | None = None
 
     @model_validator(mode="after")
@@ -54,6 +81,12 @@ class Event(Frozen):
         elif self.type is EventType.CATALOGUE_CHANGED:
             if self.source_root is None or self.source_path is None:
                 raise ValueError("a `catalogue_changed` event names source_root and source_path")
+        elif self.type is EventType.VOCABULARY:
+            if self.vocabulary is None:
+                raise ValueError("a `vocabulary` event carries its `vocabulary`")
+        elif self.type in _ABOUT_RELEASES:
+            if self.release is None or not self.owner:
+                raise ValueError(f"a `{self.type}` event names its release and owner")
         elif self.subject_id is None:
             raise ValueError(f"a `{self.type}` event names its subject_id")
         return self

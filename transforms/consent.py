@@ -197,7 +197,7 @@ def _ask(grant_id: str, record: ConsentRecord, use: Use, state: ConsentState, at
     until, index = max(permits, key=lambda permit: (permit[0], -permit[1]))
     if use.until > until:
         return denied(DenyReason.TOO_LATE, f"{grant_id} permits it until {until.isoformat()} at the latest")
-    return Justification(grant.subject_id, grant_id, index, until)
+    return Justification(grant.subject_id, grant_id, index, until, grant.valid_until)
 
 
 def _covers(grant: Grant, record: ConsentRecord) -> bool:

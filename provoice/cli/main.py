@@ -20,6 +20,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "why": ("provoice.cli.why", "command", "What became of a recording or an utterance, and why."),
     "report": ("provoice.cli.report", "command", "One HTML file with plots."),
     "consent": ("provoice.cli.consent", "command", "Record and read what people have allowed."),
+    "release": ("provoice.cli.release", "command", "Choose what may be trained on, for one use, and keep the choice."),
+    "snapshot": ("provoice.cli.snapshot", "command", "Fold commits and merge parts, so that a lake opens quickly."),
 }
 """Name: module, attribute, short help."""
 

@@ -69,8 +69,7 @@ def test_it_is_written_in_order_of_time_and_touching_turns_touch() -> None:
 def test_other_lines_comments_and_empty_turns_are_passed_over() -> None:
     text = (
         "\ufeff;; a comment\n\nSPKR-INFO a 1 <NA> <NA> <NA> unknown anna <NA> <NA>\r\n"
-         "SPEAKER a 1 1.0 0.0 <NA> <NA> anna <NA> <NA>\n"
-        + line("a")
+        "SPEAKER a 1 1.0 0.0 <NA> <NA> anna <NA> <NA>\n" + line("a")
     )
     assert parse_rttm(text) == [RttmTurn("a", 0.5, 1.5, "anna")]
 

@@ -1,0 +1,84 @@
+"""What a release says of itself: `releases/<name>/<version>/release.json`, written once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from pydantic import Field
+
+from schemas.consent import Use
+from schemas.instants import Instant
+from schemas.model import Frozen
+from schemas.records import FORMAT_VERSION, StoredObject
+
+
+class Share(Frozen):
+    """Utterances, seconds of audio, and the people in them."""
+
+    utterances: int = 0
+    audio_s: float = 0.0
+    people: int = 0
+
+
+class Attrition(Frozen):
+    """How one group fared: what was there to choose from, and what is in the release. `value` None: not known, or too
+    few people to say (`SMALLEST_GROUP`)."""
+
+    value: str | None
+    is_suppressed: bool = False
+    candidates: Share
+    chosen: Share
+
+
+SMALLEST_GROUP = 10
+"""Groups of fewer people are put together without a name: figures about one person are that person's data."""
+
+
+class Demands(Frozen):
+    """What a release demands of whoever opens it."""
+
+    max_ledger_age_s: float = Field(default=900.0, gt=0)
+    """How long a loader may go on without having reached the ledger."""
+    record_openings: bool = False
+    """Refuse to open where the opening cannot be recorded in the ledger."""
+
+
+class ReleaseRecord(Frozen):
+    """An immutable, named selection of utterances for one use, with the decision behind each in its index."""
+
+    format_version: int = FORMAT_VERSION
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    version: int = Field(ge=1)
+    use: Use
+    where: str | None = None
+    """The choice by quality, as SQL over `utterances`; None: everything that is allowed."""
+    ledger_position: int
+    decided_at: Instant
+    vocabulary_version: str | None = None
+    snapshot: int | None = None
+    """The newest snapshot that was read; commits that it had not folded were read, too."""
+    candidates: Share
+    """Current utterances, before any clause."""
+    matching: Share
+    """Those that `where` matches."""
+    chosen: Share
+    """Those that are also allowed: the rows of the index."""
+    denied: dict[str, Share] = Field(default_factory=dict)
+    """Of those that match: by the first reason that denies."""
+    attrition: dict[str, tuple[Attrition, ...]] = Field(default_factory=dict)
+    """By accent, gender and subject: from candidates to chosen."""
+    index: tuple[StoredObject, ...] = ()
+    demands: Demands = Demands()
+    created_at: Instant
+    sha256: str = ""
+    """Over the canonical JSON of everything else; the index is named by digest, so this vouches for every row."""
+
+    def digest(self) -> str:
+        """What `sha256` must be."""
+        content = self.model_dump(mode="json", exclude={"sha256"})
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def sealed(self) -> ReleaseRecord:
+        return self.model_copy(update={"sha256": self.digest()})

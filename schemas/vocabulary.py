@@ -1,0 +1,106 @@
+"""The vocabulary that rules and requests speak: the known terms of each facet, and which is narrower than which.
+
+A version travels in the ledger as a whole, so that a decision never depends on a file somebody edits. The shape is that
+of SKOS (a term, its label, its broader terms); the terms come from the standards that each facet cites.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Literal, get_args
+
+from pydantic import Field, model_validator
+
+from schemas.consent import ANY, TERMS, Action
+from schemas.model import Frozen
+
+Narrower = Literal["listed", "prefix", "dash"]
+"""How a term is narrower than another, beside what `broader` lists: not at all, because it begins with it (Thema: FBA
+is an FB), or because it begins with it and a dash (ISO 3166: DE-BY lies in DE)."""
+
+
+class Term(Frozen):
+    """One term: its label, and the broader terms it also falls under."""
+
+    label: str = ""
+    broader: tuple[str, ...] = ()
+
+
+class Facet(Frozen):
+    """The known terms of one facet. A term that is not listed is known where it fits `pattern`."""
+
+    source: str = Field(min_length=1)
+    """The standard or register that the terms come from."""
+    narrower: Narrower = "listed"
+    pattern: str | None = None
+    terms: dict[str, Term] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _sound(self) -> Facet:
+        if self.pattern is not None:
+            try:
+                re.compile(self.pattern)
+            except re.error as error:
+                raise ValueError(f"pattern {self.pattern!r} is no regular expression: {error}") from None
+        for name, term in self.terms.items():
+            unlisted = [broader for broader in term.broader if broader not in self.terms]
+            if unlisted:
+                raise ValueError(f"term `{name}` names broader terms that are not listed: {', '.join(unlisted)}")
+            if name == ANY:
+                raise ValueError("`any` is every facet's own word, and is not listed")
+        return self
+
+    def knows(self, term: str) -> bool:
+        """Whether `term` (or `any`) belongs to the facet: listed, or of the facet's pattern."""
+        if term == ANY or term in self.terms:
+            return True
+        return self.pattern is not None and re.fullmatch(self.pattern, term) is not None
+
+    def covering(self, term: str) -> frozenset[str]:
+        """`term`, every listed term that is broader, and `any`: a rule that says one of these speaks of `term`."""
+        found = {term}
+        waiting = [term]
+        while waiting:
+            for broader in self._directly_above(waiting.pop()):
+                if broader not in found:
+                    found.add(broader)
+                    waiting.append(broader)
+        return frozenset({*found, ANY})
+
+    def _directly_above(self, term: str) -> set[str]:
+        above = set(self.terms[term].broader) if term in self.terms else set()
+        if self.narrower == "prefix":
+            above |= {term[:n] for n in range(1, len(term)) if term[:n] in self.terms}
+        elif self.narrower == "dash":
+            pieces = term.split("-")
+            above |= {name for n in range(1, len(pieces)) if (name := "-".join(pieces[:n])) in self.terms}
+        return above
+
+
+class Vocabulary(Frozen):
+    """One version of every facet. `actions` names the closed list it was written for."""
+
+    version: str = Field(min_length=1, max_length=64)
+    actions: tuple[Action, ...] = tuple(Action)
+    medium: Facet
+    genre: Facet
+    series: Facet
+    role: Facet
+    recipient: Facet
+    territory: Facet
+
+    def facet(self, name: str) -> Facet:
+        """The facet of one of the terms that rules and requests share (`schemas.consent.TERMS`)."""
+        if name not in TERMS:
+            raise KeyError(name)
+        found: Facet = getattr(self, name)
+        return found
+
+    @cached_property
+    def unlisted_actions(self) -> frozenset[Action]:
+        """Actions that this version was not written for: unknown terms."""
+        return frozenset(Action) - frozenset(self.actions)
+
+
+NARROWER = get_args(Narrower)
