@@ -68,6 +68,20 @@ class Facet(Frozen):
                     waiting.append(broader)
         return frozenset({*found, ANY})
 
+    def meets(self, one: str, other: str) -> bool:
+        """Whether something falls under both: one is the other or broader, or a listed term is narrower than both.
+
+        A term that is not listed adds nothing: it falls under what its longest listed beginning falls under.
+        """
+        if ANY in (one, other) or one in self.covering(other) or other in self.covering(one):
+            return True
+        return any(one in closure and other in closure for closure in self._closures)
+
+    @cached_property
+    def _closures(self) -> tuple[frozenset[str], ...]:
+        """Of the terms that stand under more than one: only there can two lines of broader terms meet."""
+        return tuple(self.covering(name) for name, term in self.terms.items() if term.broader)
+
     def _directly_above(self, term: str) -> set[str]:
         above = set(self.terms[term].broader) if term in self.terms else set()
         if self.narrower == "prefix":

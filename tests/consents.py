@@ -8,10 +8,23 @@ from typing import Any
 
 from schemas.consent import TERMS, ConsentRecord, DataScope, Grant, Rule, Use
 from schemas.ledger import Event, EventType
+from schemas.vocabulary import Facet, Term, Vocabulary
 from transforms.consent import ConsentState, fold
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 EVIDENCE = "0" * 64
+
+
+def _facet() -> Facet:
+    """`x`, `y` and `z` side by side; `xa` and `xb` within `x`, `xab` within both; `news` and `verse` for themselves."""
+    narrower = {"xa": ("x",), "xb": ("x",), "xab": ("xa", "xb")}
+    names = ("x", "y", "z", "news", "verse")
+    terms = {name: Term() for name in names} | {name: Term(broader=above) for name, above in narrower.items()}
+    return Facet(source="these tests", terms=terms)
+
+
+VOCABULARY = Vocabulary(version="test", **{facet: _facet() for facet in TERMS})
+"""The same small tree of terms in every facet."""
 
 
 def rule(effect: str = "permit", action: Sequence[str] = ("any",), **terms: Any) -> Rule:
@@ -54,8 +67,15 @@ def ended(subject: str, grant_id: str | None = None, how: EventType = EventType.
     return Event(event_id=name, type=how, recorded_at=NOW, subject_id=subject, grant_id=grant_id)
 
 
-def state_of(*events: Event) -> ConsentState:
-    return fold(enumerate(events, 1))
+def spoken(vocabulary: Vocabulary = VOCABULARY) -> Event:
+    """The event that brings a vocabulary."""
+    name = f"vocabulary-{vocabulary.version}"
+    return Event(event_id=name, type=EventType.VOCABULARY, recorded_at=NOW, vocabulary=vocabulary)
+
+
+def state_of(*events: Event, vocabulary: Vocabulary | None = VOCABULARY) -> ConsentState:
+    """The fold of `events`, the first at position 1, for people who speak `vocabulary` from the beginning."""
+    return fold(enumerate(events, 1), ConsentState(vocabulary=vocabulary))
 
 
 def record(*subjects: str, complete: bool = True, **fields: Any) -> ConsentRecord:
