@@ -6,6 +6,7 @@ of SKOS (a term, its label, its broader terms); the terms come from the standard
 
 from __future__ import annotations
 
+import difflib
 import re
 from functools import cached_property
 from typing import Literal, get_args
@@ -67,6 +68,17 @@ class Facet(Frozen):
                     found.add(broader)
                     waiting.append(broader)
         return frozenset({*found, ANY})
+
+    def near(self, word: str, most: int = 3) -> list[str]:
+        """Listed terms that `word` may have been meant for: by name, then by label, `most` at the most."""
+        asked = word.casefold()
+        by_name = {name.casefold(): name for name in (*self.terms, ANY)}
+        by_label = {term.label.casefold(): name for name, term in self.terms.items() if term.label}
+        named = [name for known, name in by_name.items() if known == asked]
+        labelled = [name for label, name in by_label.items() if asked and asked in label.replace(",", "").split()]
+        close = [by_name[known] for known in difflib.get_close_matches(asked, by_name, n=most, cutoff=0.7)]
+        close += [by_label[known] for known in difflib.get_close_matches(asked, by_label, n=most, cutoff=0.6)]
+        return list(dict.fromkeys((*named, *close, *labelled)))[:most]
 
     def meets(self, one: str, other: str) -> bool:
         """Whether something falls under both: one is the other or broader, or a listed term is narrower than both.
