@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from itertools import tee
 
 from lake import layout
 from lake.lake import Lake
@@ -68,19 +69,28 @@ def read_commits(lake: Lake, run_id: str, unit_ids: Iterable[str] | None = None)
     """The current commits of a run, in order of unit; several are read at a time, for latency."""
     listed = _listed(lake, run_id)
     wanted = sorted(listed if unit_ids is None else set(unit_ids) & set(listed))
-    infos = [listed[unit_id][1] for unit_id in wanted]
-    for info, text in zip(infos, read_each(lake.root, infos), strict=True):
+    yield from read_listed(lake, (listed[unit_id][1] for unit_id in wanted))
+
+
+def list_commits(lake: Lake, run_id: str) -> Iterator[tuple[str, int, ObjectInfo]]:
+    """Every commit of a run as it is listed: unit, generation, and where it lies; in no order, in bounded memory."""
+    for info in lake.root.list(layout.commit_folder(run_id)):
+        name = _NAME.fullmatch(info.path.rpartition("/")[2])
+        if name is not None:  # else it is not ours: a file manager's, say
+            yield name["unit_id"], int(name["generation"]), info
+
+
+def read_listed(lake: Lake, infos: Iterable[ObjectInfo]) -> Iterator[Commit]:
+    """The commits that lie there, in the order given; several are read at a time, for latency."""
+    infos, again = tee(infos)
+    for info, text in zip(infos, read_each(lake.root, again), strict=True):
         yield _parsed(lake, info.path, text)
 
 
 def _listed(lake: Lake, run_id: str) -> dict[str, tuple[int, ObjectInfo]]:
     """The highest generation of every committed unit, and where it lies."""
     units: dict[str, tuple[int, ObjectInfo]] = {}
-    for info in lake.root.list(layout.commit_folder(run_id)):
-        name = _NAME.fullmatch(info.path.rpartition("/")[2])
-        if name is None:
-            continue  # not ours: a file manager's, say
-        unit_id, generation = name["unit_id"], int(name["generation"])
+    for unit_id, generation, info in list_commits(lake, run_id):
         if unit_id not in units or generation > units[unit_id][0]:
             units[unit_id] = (generation, info)
     return units

@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from lake.commits import read_commits
+from lake.commits import read_commit
 from lake.lake import Lake
 from lake.reader import LakeReader
 from provoice.sql import connect, records
@@ -72,22 +72,21 @@ class Story:
 
 
 class _OfUnits(LakeReader):
-    """Reads the commits of some units only. Of a source, that is enough to tell what is current: all that any run has
-    made of it lies in the units that its plans name."""
+    """Reads the commits of some units only, by their names and from their own parts, merged or not. Of a source, that
+    is enough to tell what is current: all that any run has made of it lies in the units that its plans name."""
 
     def __init__(self, whole: LakeReader, planned: Sequence[Row]) -> None:
         super().__init__(whole.lake)
+        self.snapshot = None
         self.runs = whole.runs
-        self._units = {(row["run_id"], row["unit_id"]) for row in planned}
+        self._units = sorted({(row["run_id"], row["unit_id"]) for row in planned})
 
     @cached_property
-    def commits(self) -> list[tuple[RunRecord, Commit]]:
-        return [
-            (run, commit)
-            for run in self.runs
-            if (units := {unit for run_id, unit in self._units if run_id == run.run_id})
-            for commit in read_commits(self.lake, run.run_id, units)
-        ]
+    def tail(self) -> list[tuple[RunRecord, Commit]]:
+        run_of = {run.run_id: run for run in self.runs}
+        found = ((run_of[run_id], read_commit(self.lake, run_id, unit_id)) for run_id, unit_id in self._units)
+        pairs = [(run, commit) for run, commit in found if commit is not None]
+        return sorted(pairs, key=lambda pair: (pair[0].number, pair[1].unit_id))
 
 
 def find(lake: Lake, name: str) -> Story:
@@ -96,7 +95,7 @@ def find(lake: Lake, name: str) -> Story:
     key = _KEY.fullmatch(name)
     planned = _planned(whole, name, *_where(key[1] if key else name, _places(name, whole.runs)))
     reader = _OfUnits(whole, planned)
-    with connect(lake, "utterances_all recordings commits", reader=reader) as connection:
+    with connect(lake, "utterances_all recordings recordings_all commits", reader=reader) as connection:
         sources = [_story(connection, place, planned) for place in _each_place(planned)]
         utterance = next(iter(records(connection, _UTTERANCE, [name])), None) if key else None
     if key and utterance is None:

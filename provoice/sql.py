@@ -1,15 +1,12 @@
-"""A lake as SQL: DuckDB views over the parts that commits name, over runs and plans, and over the ledger.
+"""A lake as SQL: DuckDB views over the newest snapshot and the parts that commits name since, over runs and plans, and
+over the ledger.
 
-Current rows: a recording counts in one run only, the highest-numbered one that emitted, held or finally rejected it
-(a retriable rejection supersedes nothing, and an exploring run no other); a new version of the same path supersedes
-the old one. The files are listed one by one from the commits: a glob over the folders would see orphans.
+Current rows are those of `lake.currency`. The files are listed one by one: a glob over the folders would see orphans.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,10 +15,12 @@ import duckdb
 import pyarrow as pa
 
 from lake.lake import Lake
+from lake.parquet_sql import files, open_duckdb, quoted
 from lake.reader import LakeReader
+from provoice import sql_releases
 from provoice import sql_tables as tables
 from schemas.errors import ConfigError, LakeError
-from schemas.quick_arrow import never_import_pandas_for_a_question
+from schemas.snapshots import CURRENT
 from schemas.tables import PLAN_SCHEMA, RECORDINGS_SCHEMA, utterances_schema
 from transforms.consent import ConsentState
 
@@ -36,28 +35,14 @@ VIEWS = {
     "stage_seconds": "CPU seconds per committed unit and stage",
     "grants": "grants with their rules, and where each stands now",
     "events": "the ledger, event by event",
+    **sql_releases.VIEWS,
 }
 """Every view, and what it holds."""
 
-_NEEDS = {
-    "utterances": ("utterances_all", "recordings"),
-    "recordings": ("recordings_all",),
-    "recordings_all": ("runs",),
-    "utterances_all": ("runs",),
-    "stage_seconds": ("commits",),
-}
+_NEEDS = {"stage_seconds": ("commits",), **sql_releases.NEEDS}
+_RUN_ID = {"utterances": "lineage.run_id", "recordings": "run_id"}
+"""Where a row says its run."""
 
-# Ranked over narrow columns, and kept: the wide rows are read only for what is current.
-_CURRENT = """
-create table provoice.current as select recording_id, run_number from (
-    select recording_id, run_number, row_number() over (
-        partition by source_root, source_path
-        order by (status = 'rejected' and coalesce(retriable, false)), is_explore, run_number desc
-    ) as place
-    from recordings_all join (select run_number, is_explore from runs) using (run_number)
-) where place = 1
-"""
-_ONLY_CURRENT = "create view {0} as select * from {0}_all semi join provoice.current using (recording_id, run_number)"
 _STAGE_SECONDS = """
 create view stage_seconds as
 select run_number, run_id, unit_id, unnest(map_keys(seconds)) as stage, unnest(map_values(seconds)) as seconds
@@ -75,22 +60,10 @@ def connect(lake: Lake, query: str | None = None, *, reader: LakeReader | None =
     It reads within the lake, reaches nothing else, and its settings are locked. Another `reader` than one of the whole
     lake decides which commits count. Raises ConsentError where the ledger is asked for and cannot be read.
     """
-    never_import_pandas_for_a_question()
-    connection = duckdb.connect(
-        config={
-            # Else a table name that we do not have would be looked up among the variables of our own functions.
-            "python_enable_replacements": "false",
-            "autoinstall_known_extensions": "false",
-            "parquet_metadata_cache": "true",
-            "temp_directory": os.path.join(tempfile.gettempdir(), f"provoice-sql-{os.getpid()}"),
-        }
-    )
-    connection.execute("set TimeZone = 'UTC'")
-    if not lake.root.is_local:
-        connection.register_filesystem(lake.root.filesystem)
+    connection = open_duckdb(lake.root)
     with explained():
         _create(connection, reader or LakeReader(lake), _asked(query))
-    connection.execute(f"set allowed_directories = [{_quoted(lake.root.uri)}]")
+    connection.execute(f"set allowed_directories = [{quoted(lake.root.uri)}]")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return connection
@@ -152,44 +125,66 @@ def _asked(query: str | None) -> set[str]:
 
 
 def _create(connection: duckdb.DuckDBPyConnection, reader: LakeReader, views: set[str]) -> None:
-    """Runs before parts, parts before what is current; what nobody asked for is neither listed nor read."""
+    """Each view that is asked for; of what nobody asked for nothing is listed or read."""
     # What views are made of lies in a schema of its own, so that `show tables` lists what people ask for.
     connection.execute("create schema provoice")
     if "runs" in views:
         tables.fill(connection, "runs", tables.RUNS, tables.run_rows(reader.runs))
     if "commits" in views:
-        tables.fill(connection, "commits", tables.COMMITS, tables.commit_rows(reader))
+        _commits(connection, reader)
     if "stage_seconds" in views:
         connection.execute(_STAGE_SECONDS)
     if "plans" in views:
         _plans(connection, reader)
-    for kind, schema, run_id in (
-        ("recordings", RECORDINGS_SCHEMA, "run_id"),
-        ("utterances", utterances_schema(), "lineage.run_id"),
-    ):
+    if views & set(CURRENT):
+        _stale(connection, reader)
+    for kind, schema in (("recordings", RECORDINGS_SCHEMA), ("utterances", utterances_schema())):
+        if views & {kind, f"{kind}_all"}:
+            tables.fill(connection, f"provoice.no_{kind}", tables.columns_of(schema))
         if f"{kind}_all" in views:
-            _parts(connection, reader, kind, schema, run_id)
+            connection.execute(f"create view {kind}_all as {_rows(reader, kind, [kind, CURRENT[kind]])}")
         if kind in views:
-            if kind == "recordings":
-                connection.execute(_CURRENT)
-            connection.execute(_ONLY_CURRENT.format(kind))
+            current = f"anti join provoice.stale s on s.recording_id = p.recording_id and s.run_id = p.{_RUN_ID[kind]}"
+            is_any = reader.stale_sql() is not None
+            connection.execute(f"create view {kind} as {_rows(reader, kind, [kind])} {current if is_any else ''}")
     if views & {"grants", "events"}:
         _ledger(connection, reader.lake)
+    sql_releases.create(connection, reader, views)
 
 
-def _parts(
-    connection: duckdb.DuckDBPyConnection, reader: LakeReader, kind: str, schema: pa.Schema, run_id: str
-) -> None:
-    """`{kind}_all` over the committed parts and the columns every lake has; `run_id` is where a row says its run."""
-    tables.fill(connection, f"provoice.no_{kind}", tables.columns_of(schema))
+def _commits(connection: duckdb.DuckDBPyConnection, reader: LakeReader) -> None:
+    """Folded commits are read from the snapshot, the others from their files."""
+    if reader.snapshot is None:
+        tables.fill(connection, "commits", tables.COMMITS, tables.commit_rows(reader.tail))
+        return
+    tables.fill(connection, "provoice.tail", tables.COMMITS, tables.commit_rows(reader.tail))
+    names, folded = ", ".join(tables.COMMITS), files(reader.uris([reader.snapshot.commits]))
+    connection.execute(f"create view commits as select {names} from {folded} union all from provoice.tail")
+
+
+def _stale(connection: duckdb.DuckDBPyConnection, reader: LakeReader) -> None:
+    """Ranked over narrow columns, and kept: the wide rows are read only for what is current."""
+    if query := reader.stale_sql():
+        connection.execute(f"create table provoice.stale as {query}")
+
+
+def _rows(reader: LakeReader, kind: str, merged: Sequence[str]) -> str:
+    """All rows of the snapshot's files of these kinds and of the parts since, with the columns that every lake has."""
+    groups: dict[object, list[str]] = {}
+    for file in (file for name in merged for file in reader.merged(name)):
+        # Files of one schema are read together, and so are parts of one recipe, which have one schema.
+        groups.setdefault((file.schema_version, *sorted(file.own.items())), []).extend(reader.uris([file]))
     recipe_of = {run.run_id: run.recipe_sha256 for run in reader.runs}
-    files: dict[str, list[str]] = {}
     for part in reader.parts(kind):
-        files.setdefault(recipe_of[part.run_id], []).append(part.uri)
-    every = f"select * from provoice.no_{kind}" + "".join(map(_read, files.values()))
-    connection.execute(
-        f"create view {kind}_all as select p.*, runs.run_number from ({every}) p join runs on runs.run_id = p.{run_id}"
-    )
+        groups.setdefault(recipe_of[part.run_id], []).append(part.uri)
+    every = f"select * from provoice.no_{kind}" + "".join(map(_read, groups.values()))
+    return f"select p.*, {_run_number(reader, f'p.{_RUN_ID[kind]}')} as run_number from ({every}) p"
+
+
+def _run_number(reader: LakeReader, run_id: str) -> str:
+    """Looked up and not joined: a question that does not ask for it reads no column for its sake."""
+    ids, numbers = [quoted(run.run_id) for run in reader.runs], [str(run.number) for run in reader.runs]
+    return f"map([{', '.join(ids)}]::varchar[], [{', '.join(numbers)}]::integer[])[{run_id}]"
 
 
 def _plans(connection: duckdb.DuckDBPyConnection, reader: LakeReader) -> None:
@@ -197,19 +192,13 @@ def _plans(connection: duckdb.DuckDBPyConnection, reader: LakeReader) -> None:
     tables.fill(connection, "provoice.no_plans", columns)
     parts = ""
     for run in reader.runs:
-        names = f"{run.number}::int as run_number, {_quoted(run.run_id)} as run_id, "
+        names = f"{run.number}::int as run_number, {quoted(run.run_id)} as run_id, "
         parts += _read([reader.lake.root.uri_of(run.plan.path)], names)
     connection.execute(f"create view plans as select * from provoice.no_plans{parts}")
 
 
 def _read(uris: Sequence[str], own: str = "") -> str:
-    """`union all by name select … from` these files, which have one schema: that of their recipe.
-
-    DuckDB's own `union_by_name` would open every file each time a view is bound, not only those of which it needs rows.
-    """
-    # hive_partitioning off: `run=…` in the path is for people; the row itself says its run.
-    files = ", ".join(map(_quoted, uris))
-    return f" union all by name select {own}* from read_parquet([{files}], hive_partitioning=false)"
+    return f" union all by name select {own}* from {files(uris)}"
 
 
 def _ledger(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
@@ -217,7 +206,3 @@ def _ledger(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     tables.fill(connection, "events", tables.EVENTS, tables.event_rows(lake, state))
     tables.fill(connection, "provoice.grants", tables.GRANTS, tables.grant_rows(state))
     connection.execute(_GRANTS)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -14,7 +14,6 @@ import duckdb
 import pyarrow as pa
 
 from lake.lake import Lake
-from lake.reader import LakeReader
 from schemas.consent import TERMS, Rule
 from schemas.instants import to_text
 from schemas.records import Commit, Counts, RunRecord
@@ -72,8 +71,8 @@ def run_rows(runs: Iterable[RunRecord]) -> Iterator[dict[str, Any]]:
         yield {**run.model_dump(mode="json", include=set(RUNS)), "run_number": run.number}
 
 
-def commit_rows(reader: LakeReader) -> Iterator[dict[str, Any]]:
-    for run, commit in reader.commits:
+def commit_rows(commits: Iterable[tuple[RunRecord, Commit]]) -> Iterator[dict[str, Any]]:
+    for run, commit in commits:
         yield _commit_row(run, commit)
 
 

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lake import currency
 from lake.lake import Lake
 from lake.reader import LakeReader
-from provoice import sql
 from provoice.sql import VIEWS, connect, records
 from schemas.errors import ConsentError, Reason
 from schemas.tables import PLAN_SCHEMA, RECORDINGS_SCHEMA, utterances_schema
@@ -82,10 +82,10 @@ OUTCOMES = st.sampled_from(
 def bare_tables():
     """The tables that decide what is current, empty."""
     with duckdb.connect() as connection:
-        connection.execute("create schema provoice; create table runs (run_number int, is_explore bool)")
+        connection.execute("create table runs (run_number int, run_id text, is_explore bool)")
         connection.execute(
-            "create table recordings_all (source_root text, source_path text, recording_id text, run_number int, "
-            "status text, retriable bool)"
+            "create table rows (source_root text, source_path text, recording_id text, run_id text, status text, "
+            "retriable bool)"
         )
         yield connection
 
@@ -93,13 +93,15 @@ def bare_tables():
 @given(made=st.lists(st.tuples(st.booleans(), st.sampled_from("ab"), OUTCOMES), min_size=1, max_size=6))
 def test_currency_is_the_rule_of_the_design(made, bare_tables):
     history = [(number, explores, v, *outcome) for number, (explores, v, outcome) in enumerate(made, 1)]
-    bare_tables.execute("delete from runs; delete from recordings_all; drop table if exists provoice.current")
-    bare_tables.executemany("insert into runs values (?, ?)", [row[:2] for row in history])
+    bare_tables.execute("delete from runs; delete from rows")
+    bare_tables.executemany("insert into runs values (?, ?, ?)", [(row[0], str(row[0]), row[1]) for row in history])
     bare_tables.executemany(
-        "insert into recordings_all values ('r', 'p', ?, ?, ?, ?)", [(row[2], row[0], *row[3:]) for row in history]
+        "insert into rows values ('r', 'p', ?, ?, ?, ?)", [(row[2], str(row[0]), *row[3:]) for row in history]
     )
-    bare_tables.execute(sql._CURRENT)
-    assert bare_tables.execute("select run_number from provoice.current").fetchall() == [(current(history),)]
+    ranked = bare_tables.execute(currency.ranked("from rows", "from runs")).fetchall()
+    assert [int(run_id) for _, run_id, place in ranked if place == 1] == [current(history)]
+    stale = bare_tables.execute(currency.stale("from rows", currency.rows_of([]), "from runs")).fetchall()
+    assert sorted(stale) == sorted((name, run_id) for name, run_id, place in ranked if place > 1)
 
 
 def test_what_no_commit_names_is_not_seen(lake):
@@ -182,8 +184,7 @@ def test_only_the_views_that_are_asked_for_are_made(lake):
         assert [row["name"] for row in records(connection, "show tables")] == ["events", "grants"]
     with connect(lake.lake, "FROM Utterances") as connection:
         shown = {row["name"] for row in records(connection, "show tables")}
-        assert {"utterances", "recordings", "runs"} < shown
-        assert "events" not in shown
+        assert shown == {"utterances"}
     with connect(lake.lake, "show tables") as connection:
         assert {row["name"] for row in records(connection, "show tables")} == set(VIEWS)
 

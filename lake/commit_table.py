@@ -1,0 +1,68 @@
+"""Commits as rows: the columns of `schemas.snapshots.COMMITS_SCHEMA`, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from schemas.quick_arrow import never_import_pandas_for_a_question
+from schemas.records import Commit, Counts, StoredObject
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROWS_AT_ONCE = 4_096
+_COUNTED = ("sources", "emitted", "erased", "utterances", "source_bytes", "source_s", "speech_s", "utterance_s")
+_SAME = (
+    "run_id", "unit_id", "generation", "ledger_position", "decided_at", "committed_at", "wall_s", "peak_memory_bytes",
+    "host", "cpu", "attempt", "format_version", "writer", "recipe_sha256",
+)  # fmt: skip
+
+
+def commit_row(run_number: int, commit: Commit) -> dict[str, Any]:
+    """The commit as a row; maps are lists of pairs, in order of name."""
+    counts = commit.counts
+    return {
+        "run_number": run_number,
+        **{name: getattr(commit, name) for name in _SAME},
+        **{name: getattr(counts, name) for name in _COUNTED},
+        "rejected": counts.rejected_total,
+        "held": counts.held_total,
+        "rejected_by_reason": sorted(counts.rejected.items()),
+        "held_by_reason": sorted(counts.held.items()),
+        "utterances_rejected": sorted(counts.utterances_rejected.items()),
+        "cpu_s": round(sum(commit.seconds.values()), 3),
+        "seconds": sorted(commit.seconds.items()),
+        "objects": [
+            {"kind": o.kind, "path": o.path, "size_bytes": o.size_bytes, "sha256": o.sha256, "rows": o.rows}
+            for o in commit.objects
+        ],
+    }
+
+
+def commit_batches(commits: Iterable[tuple[int, Commit]]) -> Iterator[pa.RecordBatch]:
+    """Pairs of run number and commit as record batches of a bounded number of rows, in the order given."""
+    import pyarrow as pa
+
+    from schemas.snapshots import COMMITS_SCHEMA
+
+    never_import_pandas_for_a_question()
+    rows = (commit_row(number, commit) for number, commit in commits)
+    while batch := list(islice(rows, _ROWS_AT_ONCE)):
+        columns = [pa.array([row[field.name] for row in batch], type=field.type) for field in COMMITS_SCHEMA]
+        yield pa.RecordBatch.from_arrays(columns, schema=COMMITS_SCHEMA)
+
+
+def commits_in(batch: pa.RecordBatch) -> Iterator[tuple[int, Commit]]:
+    """The commits that rows were made from, each with its run's number."""
+    for row in batch.to_pylist(maps_as_pydicts="strict"):
+        counts = Counts(
+            **{name: row[name] for name in _COUNTED},
+            rejected=row["rejected_by_reason"],
+            held=row["held_by_reason"],
+            utterances_rejected=row["utterances_rejected"],
+        )
+        objects = tuple(StoredObject(**stored) for stored in row["objects"])
+        values = {name: row[name] for name in _SAME}
+        yield row["run_number"], Commit(**values, counts=counts, objects=objects, seconds=row["seconds"])
