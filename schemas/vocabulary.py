@@ -22,10 +22,14 @@ is an FB), or because it begins with it and a dash (ISO 3166: DE-BY lies in DE).
 
 
 class Term(Frozen):
-    """One term: its label, and the broader terms it also falls under."""
+    """One term: its label, the broader terms it also falls under, and terms of other vocabularies that come near.
+
+    Nothing is decided by the last: they tell a reader what is meant (`skos:closeMatch`).
+    """
 
     label: str = ""
     broader: tuple[str, ...] = ()
+    close_match: tuple[str, ...] = ()
 
 
 class Facet(Frozen):
@@ -50,6 +54,12 @@ class Facet(Frozen):
                 raise ValueError(f"term `{name}` names broader terms that are not listed: {', '.join(unlisted)}")
             if name == ANY:
                 raise ValueError("`any` is every facet's own word, and is not listed")
+            if not name.strip() or name != name.strip():
+                raise ValueError(f"term {name!r} is empty, or begins or ends with a space")
+        for name in self.terms:
+            circle = sorted(above for above in self._directly_above(name) if name in self.covering(above))
+            if circle:
+                raise ValueError(f"terms `{name}` and `{circle[0]}` are each broader than the other")
         return self
 
     def knows(self, term: str) -> bool:
@@ -59,7 +69,10 @@ class Facet(Frozen):
         return self.pattern is not None and re.fullmatch(self.pattern, term) is not None
 
     def covering(self, term: str) -> frozenset[str]:
-        """`term`, every listed term that is broader, and `any`: a rule that says one of these speaks of `term`."""
+        """`term`, every known term that is broader, and `any`: a rule that says one of these speaks of `term`.
+
+        Terms of the pattern count, too: a rule about YPCA, which is not listed, speaks of YPCA21.
+        """
         found = {term}
         waiting = [term]
         while waiting:
@@ -83,7 +96,7 @@ class Facet(Frozen):
     def meets(self, one: str, other: str) -> bool:
         """Whether something falls under both: one is the other or broader, or a listed term is narrower than both.
 
-        A term that is not listed adds nothing: it falls under what its longest listed beginning falls under.
+        A term that is not listed adds nothing: it falls under what its known beginnings fall under.
         """
         if ANY in (one, other) or one in self.covering(other) or other in self.covering(one):
             return True
@@ -97,10 +110,10 @@ class Facet(Frozen):
     def _directly_above(self, term: str) -> set[str]:
         above = set(self.terms[term].broader) if term in self.terms else set()
         if self.narrower == "prefix":
-            above |= {term[:n] for n in range(1, len(term)) if term[:n] in self.terms}
+            above |= {begun for n in range(1, len(term)) if self.knows(begun := term[:n])}
         elif self.narrower == "dash":
             pieces = term.split("-")
-            above |= {name for n in range(1, len(pieces)) if (name := "-".join(pieces[:n])) in self.terms}
+            above |= {begun for n in range(1, len(pieces)) if self.knows(begun := "-".join(pieces[:n]))}
         return above
 
 
@@ -109,6 +122,8 @@ class Vocabulary(Frozen):
 
     version: str = Field(min_length=1, max_length=64)
     actions: tuple[Action, ...] = tuple(Action)
+    action_terms: dict[Action, Term] = Field(default_factory=dict)
+    """What the actions are in plain words; nothing is decided by it."""
     medium: Facet
     genre: Facet
     series: Facet
