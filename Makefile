@@ -8,11 +8,11 @@ DEMO ?= demo
 # One compute thread per process: two worker processes with two threads each waste a core.
 export OMP_NUM_THREADS := 1
 
-# No C compiler is needed: wheels only, but for one package that comes as pure Python source.
+# No C compiler is needed: wheels only, but for two packages that come as pure Python source.
 # Byte code is compiled on first import, and only of what is imported: that saves a minute.
 # No warning of conflicts: resemblyzer is installed without its dependencies, on purpose.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-INSTALL := $(PIP) install --quiet --no-compile --no-warn-conflicts --only-binary :all: --no-binary google-apitools -c constraints.txt
+INSTALL := $(PIP) install --quiet --no-compile --no-warn-conflicts --only-binary :all: --no-binary google-apitools,jsonpath-rw -c constraints.txt
 KEY := $(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-12)
 DEMO_READY := $(VENV)/.ready-demo-$(KEY)
 TEST_READY := $(VENV)/.ready-test-$(KEY)
@@ -63,6 +63,8 @@ $(DEMO_READY): | $(BIN)/python
 $(TEST_READY): | $(DEMO_READY)
 	@echo "installing what the tests need into $(VENV)"
 	$(INSTALL) -e '.[diarization,gcs,s3,dev]'
+	@# --no-deps: only the module that reads NeMo's manifests is imported, and the rest of NeMo asks for much more.
+	$(INSTALL) --no-deps nemo-toolkit
 	@touch $@
 
 $(BENCH_READY): | $(TEST_READY)

@@ -59,6 +59,7 @@ def context() -> Node:
 
 
 _LINEAGE = "consent_lineage"
+_UNTIL = "not to be used from this instant on"
 _ABOUT = (
     _Column("text", "sc:Text", "text", description="transcript, where there is one"),
     _Column("language", "sc:Text", "language", description="BCP 47"),
@@ -66,7 +67,7 @@ _ABOUT = (
 _PERMITTED = (
     _Column("subject_ids", "sc:Text", _LINEAGE, "subject_ids", True, "everybody whose voice it is, by pseudonym"),
     _Column("grant_ids", "sc:Text", _LINEAGE, "grant_ids", True, "the grants that allow the use"),
-    _Column("allowed_until", "sc:Text", _LINEAGE, "allowed_until", description="not to be used from this instant on"),
+    _Column("allowed_until", "sc:Text", _LINEAGE, "allowed_until", description=_UNTIL),
 )
 _KEY = _Column("key", "sc:Text", "key", description="name of the utterance, unique in its lake")
 _INDEX = (
@@ -75,12 +76,19 @@ _INDEX = (
     _Column("audio_sha256", "sc:Text", "audio_sha256", description="of the encoded audio"),
     _Column("duration_s", "sc:Float", "duration_s", description="seconds"),
     _Column("subject_ids", "sc:Text", "subject_ids", None, True, "everybody whose voice it is, by pseudonym"),
-    _Column("allowed_until", "sc:Text", "allowed_until", description="not to be used from this instant on"),
+    _Column("allowed_until", "sc:DateTime", "allowed_until", description=_UNTIL),
 )
 _DURATION = _Column("duration_s", "sc:Float", "duration_s", description="seconds")
 _OF_FORM: dict[Form, tuple[_Column, ...]] = {
-    Form.HUGGINGFACE: (_KEY, _Column("audio", "sc:AudioObject", "audio", "bytes"), _DURATION, *_ABOUT, *_PERMITTED),
-    Form.WEBDATASET: (_KEY, _DURATION, *_ABOUT, *_PERMITTED),
+    Form.HUGGINGFACE: (
+        _KEY,
+        _Column("audio", "sc:AudioObject", "audio", "bytes", description="the encoded audio"),
+        _DURATION,
+        *_ABOUT,
+        *_PERMITTED[:-1],
+        # A timestamp in Parquet, text in JSON.
+        _Column("allowed_until", "sc:DateTime", _LINEAGE, "allowed_until", description=_UNTIL),
+    ),
     Form.NEMO: (
         _KEY,
         _Column("audio_filepath", "sc:Text", "audio_filepath", description="relative to the manifest"),
@@ -104,52 +112,62 @@ _ENCODING = {
     "card": "text/markdown",
 }
 """Of each kind of stored object."""
+_AUDIO = ["audio/flac", "audio/wav"]
+"""Of the codecs that a run may write."""
 
 
 def holding_of_release(index: Sequence[StoredObject], folder: str) -> Holding:
     """The index of a release, whose paths begin with `folder`."""
     objects = [_file_object(one.path.removeprefix(folder), one, "index") for one in index]
-    return _of_set(objects, "index-parts", "*.parquet", _ENCODING["index"], _INDEX)
+    return _of_tables(objects, "index-parts", "index/*.parquet", _INDEX)
 
 
 def holding_of_export(form: Form, files: Sequence[StoredObject]) -> Holding:
     """The files of an export, and its records."""
     objects = [_file_object(one.path, one, one.kind) for one in files]
     if form is Form.HUGGINGFACE:
-        return _of_set(objects, "parquet-files", "*.parquet", _ENCODING["data"], _OF_FORM[form])
+        return _of_tables(objects, "parquet-files", "data/*.parquet", _OF_FORM[form])
     if form is Form.WEBDATASET:
-        return _of_set(objects, "json-members", "*.json", "application/json", _OF_FORM[form])
-    manifest = next(one.path for one in files if one.kind == "manifest")
-    audio = {
-        "@type": "cr:FileSet",
-        "@id": "audio-files",
-        "name": "audio-files",
-        "description": "One file per utterance; its SHA-256 is `audio_sha256` of the utterance's record.",
-        "encodingFormat": "audio/flac",
-        "includes": "audio/*/*",
-    }
-    fields = [_field(column, {"fileObject": {"@id": manifest}}, is_json=False) for column in _OF_FORM[form]]
-    return Holding([*objects, audio], [_record_set(fields)])
+        return _of_tars(objects)
+    manifest = {"fileObject": {"@id": next(one.path for one in files if one.kind == "manifest")}}
+    audio = _file_set("audio-files", "audio/*/*", _AUDIO)
+    audio["description"] = "One file per utterance; its SHA-256 is `audio_sha256` of the utterance's record."
+    return Holding([*objects, audio], [_record_set("utterances", [_field(x, manifest) for x in _OF_FORM[form]])])
 
 
-def _of_set(objects: list[Node], name: str, includes: str, encoding: str, columns: Sequence[_Column]) -> Holding:
-    """Records out of all the files that match `includes`, in or among the `objects` that hold them."""
-    holders = [{"@id": one["@id"]} for one in objects if one["encodingFormat"] != _ENCODING["card"]]
-    if not holders:
-        return Holding(objects, [])
-    file_set = {
-        "@type": "cr:FileSet",
-        "@id": name,
-        "name": name,
-        "containedIn": holders,
-        "encodingFormat": encoding,
-        "includes": includes,
-    }
-    is_json = encoding == "application/json"
-    return Holding(
-        [*objects, file_set],
-        [_record_set([_field(column, {"fileSet": {"@id": name}}, is_json=is_json) for column in columns])],
+def _of_tables(objects: list[Node], name: str, includes: str, columns: Sequence[_Column]) -> Holding:
+    """Records out of Parquet files. The set is told by its paths: mlcroissant reads no table that is `containedIn` a
+    file."""
+    if not objects:
+        return Holding([], [])
+    found = _file_set(name, includes, _ENCODING["data"])
+    fields = [_field(column, {"fileSet": {"@id": name}}) for column in columns]
+    return Holding([*objects, found], [_record_set("utterances", fields)])
+
+
+def _of_tars(objects: list[Node]) -> Holding:
+    """Two sets of records with one key: what is said of each utterance, as JSON text, and its audio."""
+    if not objects:
+        return Holding([], [])
+    inside = [{"@id": one["@id"]} for one in objects]
+    sets = (
+        ("utterances", "json", ["json"], ["application/json"], "sc:Text", "the row, as JSON, with `consent_lineage`"),
+        ("audio", "audio", ["flac", "wav"], _AUDIO, "sc:AudioObject", "the encoded audio"),
     )
+    distribution, record_sets = list(objects), []
+    for name, field, suffixes, encodings, kind, description in sets:
+        found = _file_set(f"{name}-members", [f"*.{suffix}" for suffix in suffixes], encodings)
+        distribution.append({**found, "containedIn": inside})
+        files = {"fileSet": {"@id": found["@id"]}}
+        named = {**files, "extract": {"fileProperty": "filename"}, "transform": {"regex": r"^(.+)\.[a-z0-9]+$"}}
+        content = {**files, "extract": {"fileProperty": "content"}}
+        key = _property(f"{name}/key", "sc:Text", _KEY.description, named)
+        record_sets.append(_record_set(name, [key, _property(f"{name}/{field}", kind, description, content)]))
+    return Holding(distribution, record_sets)
+
+
+def _file_set(name: str, includes: str | list[str], encoding: str | list[str]) -> Node:
+    return {"@type": "cr:FileSet", "@id": name, "name": name, "encodingFormat": encoding, "includes": includes}
 
 
 def _file_object(path: str, stored: StoredObject, kind: str) -> Node:
@@ -164,31 +182,31 @@ def _file_object(path: str, stored: StoredObject, kind: str) -> Node:
     }
 
 
-def _record_set(fields: list[Node]) -> Node:
+def _record_set(name: str, fields: list[Node]) -> Node:
     return {
         "@type": "cr:RecordSet",
-        "@id": "utterances",
-        "name": "utterances",
-        "key": {"@id": "utterances/key"},
+        "@id": name,
+        "name": name,
+        "key": {"@id": f"{name}/key"},
         "field": fields,
     }
 
 
-def _field(column: _Column, files: Node, *, is_json: bool) -> Node:
-    """A field; JSON members are read by path from their root, tables by column and then by path."""
-    source: Node = dict(files)
-    if is_json:
-        source["extract"] = {"jsonPath": f"$.{column.column}" + (f".{column.path}" if column.path else "")}
-    else:
-        source["extract"] = {"column": column.column}
-        if column.path:
-            source["transform"] = {"jsonPath": column.path}
+def _field(column: _Column, files: Node) -> Node:
+    """A field of a table: a column, and a path within its cells where they are not plain."""
+    source = {**files, "extract": {"column": column.column}}
+    if column.path:
+        source["transform"] = {"jsonPath": column.path}
+    found = _property(f"utterances/{column.name}", column.kind, column.description or column.name, source)
+    return {**found, "repeated": True} if column.is_list else found
+
+
+def _property(identifier: str, kind: str, description: str, source: Node) -> Node:
     return {
         "@type": "cr:Field",
-        "@id": f"utterances/{column.name}",
-        "name": column.name,
-        "description": column.description or column.name,
-        "dataType": column.kind,
-        **({"repeated": True} if column.is_list else {}),
+        "@id": identifier,
+        "name": identifier.rpartition("/")[2],
+        "description": description,
+        "dataType": kind,
         "source": source,
     }

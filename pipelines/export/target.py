@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lake.storage import Missing, Root
 from pipelines.export.record import ExportRecord, Form, Started
-from schemas.errors import AlreadyExists, ConfigError, LakeError
+from schemas.errors import AlreadyExists, ConfigError, ConsentError, LakeError
 from schemas.model import parse
 from schemas.records import StoredObject
 from schemas.releases import ReleaseRecord
@@ -98,7 +98,9 @@ class Target:
         lost = [one.path for one in record.files if sizes.get(one.path) != one.size_bytes]
         expected = len(record.files) + self.audio_files + 1
         if lost or len(sizes) != expected:
-            said = f"{lost[0]} is not as it was written" if lost else f"{len(sizes)} files where {expected} were written"
+            said = (
+                f"{lost[0]} is not as it was written" if lost else f"{len(sizes)} files where {expected} were written"
+            )
             raise LakeError(f"{self.root.uri}: {said}; the same command line begins again")
 
 
@@ -106,13 +108,14 @@ class Target:
 def begun(uri: str, release: ReleaseRecord, form: Form) -> Iterator[Target]:
     """The place for an export of `release`, emptied of an unfinished one of the same release and form.
 
-    Raises ConfigError where something else is there.
+    Raises ConfigError where something else is there. Where consent is refused midway, everything is deleted again.
     """
+    check_room(uri, release, form)
     root = Root(uri)
     started = Started(
         form=form, release=release.name, version=release.version, sha256=release.sha256, writer=secrets.token_hex(16)
     )
-    _make_room(root, started)
+    _make_room(root)
     try:
         root.create(STARTED, started.model_dump_json().encode())
     except AlreadyExists:
@@ -121,6 +124,10 @@ def begun(uri: str, release: ReleaseRecord, form: Form) -> Iterator[Target]:
         target = Target(root, started, Path(folder))
         try:
             yield target
+        except ConsentError:
+            target.close()
+            _make_room(root)
+            raise
         finally:
             target.close()
 
@@ -143,14 +150,12 @@ def check_room(uri: str, release: ReleaseRecord, form: Form) -> None:
         )
 
 
-def _make_room(root: Root, started: Started) -> None:
+def _make_room(root: Root) -> None:
     """Removes what an unfinished export of the same release left: consent may have changed since it was written."""
     paths = [info.path for info in root.list()]
     foreign = next((path for path in paths if path != STARTED and not _OURS.fullmatch(path)), None)
     if foreign is not None:
-        raise ConfigError(f"{root.uri} holds {foreign}, which is no part of the unfinished export; name another folder")
-    if paths and STARTED not in paths:
-        raise ConfigError(f"{root.uri} is not empty; name an empty or absent folder")
+        raise ConfigError(f"{root.uri} holds {foreign}, which is no part of an export; name another folder")
     for path in sorted(paths, key=lambda path: path == STARTED):
         root.delete(path)
 
