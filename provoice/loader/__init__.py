@@ -1,0 +1,1 @@
+"""Releases as training code reads them: `from provoice import open_release`."""
