@@ -6,7 +6,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BeforeValidator, PlainSerializer
+from pydantic import AwareDatetime, BeforeValidator, PlainSerializer, TypeAdapter, ValidationError
+
+from schemas.errors import ConfigError
 
 _BARE_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -30,3 +32,15 @@ BeginInstant = Annotated[Instant, BeforeValidator(lambda value: _midnight(value,
 
 EndInstant = Annotated[Instant, BeforeValidator(lambda value: _midnight(value, 0))]
 """The end of a window: a bare date means the beginning of that day."""
+
+
+def parse_instant(text: str, where: str) -> datetime:
+    """An instant as somebody types it; a bare date means its beginning. Raises ConfigError that names `where`."""
+    try:
+        found: datetime = TypeAdapter(EndInstant).validate_python(text)
+    except ValidationError:
+        raise ConfigError(
+            f"{where}: `{text}` is no instant; write a date (2026-06-01) or an instant with its zone "
+            "(2026-06-01T12:00:00Z)"
+        ) from None
+    return found.astimezone(UTC)
