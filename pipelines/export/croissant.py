@@ -19,6 +19,14 @@ from schemas.records import StoredObject
 from schemas.releases import ReleaseRecord
 
 FILE = "croissant.json"
+_PERSONAL = (
+    "Every record is a person's voice, which is personal data, and names its speakers by pseudonym. Where the "
+    "catalogue has them, records also carry transcript, language, gender, age group and accent."
+)
+_LIMITS = (
+    "Measurements of noise and reverberation are blind estimates. What was left out for want of permission need not be "
+    "spread evenly over people; release.json counts it by reason."
+)
 _ODRL = {"territory": "odrl:spatial", "recipient": "odrl:recipient"}
 """Terms that ODRL has a word for; the others are our own."""
 _NOT_NAMED = "not named here: whoever keeps the lake that the release lies in"
@@ -73,20 +81,15 @@ def _about(release: ReleaseRecord, creator: str | None) -> dict[str, Any]:
 def _responsibly(release: ReleaseRecord) -> dict[str, Any]:
     use = release.use
     chosen = f"of those that match `{release.where}`, " if release.where else ""
+    how = (
+        f"Chosen from the current utterances of one lake: {chosen}each that all of its data subjects permit for this "
+        f"use, as of position {release.ledger_position} of the consent ledger and {to_text(release.decided_at)}."
+    )
     return {
-        "rai:personalSensitiveInformation": [
-            "Every record is a person's voice, which is personal data, and names its speakers by pseudonym. Where the "
-            "catalogue has them, records also carry transcript, language, gender, age group and accent."
-        ],
-        "rai:dataPreprocessingProtocol": [
-            f"Chosen from the current utterances of one lake: {chosen}each that all of its data subjects permit for "
-            f"this use, as of position {release.ledger_position} of the consent ledger and {to_text(release.decided_at)}."
-        ],
+        "rai:personalSensitiveInformation": [_PERSONAL],
+        "rai:dataPreprocessingProtocol": [how],
         "rai:dataUseCases": [f"{use.action.value}. Any other use needs a release, and so a decision, of its own."],
-        "rai:dataLimitations": [
-            "Measurements of noise and reverberation are blind estimates. What was left out for want of permission "
-            "is not spread evenly over people; release.json counts it by reason."
-        ],
+        "rai:dataLimitations": [_LIMITS],
         "rai:dataReleaseMaintenancePlan": (
             "People may withdraw at any time. No record may be used from its own `allowed_until` on, and none after "
             f"{to_text(use.until)}; the consent ledger is asked again whenever the release is opened or exported."

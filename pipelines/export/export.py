@@ -46,8 +46,8 @@ def export(
 ) -> ExportRecord:
     """Writes `samples` to `uri` in `form`, and returns what `export.json` says.
 
-    `checked` is asked after the last sample. Raises ConfigError where something else lies at `uri`; what stops it midway
-    leaves no `export.json`, and the same call begins again.
+    `checked` is asked after the last sample. Raises ConfigError where something else lies at `uri`. What stops it
+    midway leaves no `export.json`, and the same call begins again.
     """
     with begun(uri, release, form) as target:
         count = _Count()

@@ -84,7 +84,7 @@ def _groups(samples: Iterable[ExportSample], release: ReleaseRecord) -> Iterator
 
 
 def row_of(sample: ExportSample, release: ReleaseRecord) -> Row:
-    """The row of one utterance; columns of stages of one's own are JSON text in one column, for they differ by recipe."""
+    """The row of one utterance. Columns of stages of one's own differ by recipe: one column holds them all as JSON."""
     row = sample.row
     lineage = {**row["lineage"], "models": _text_of(row["lineage"]["models"])}
     instants = {"collected_at": _instant(row.get("collected_at"))}

@@ -1,4 +1,4 @@
-"""The place that an export is written to: empty before, whole when `export.json` is there, and unfinished until then."""
+"""The place that an export is written to: empty before, unfinished until `export.json` is there, and whole then."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ class TestNemo:
 
 class TestHuggingFace:
     @pytest.fixture
-    def load(self, exported, tmp_path, monkeypatch):
+    def load(self, tmp_path, monkeypatch):
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         import datasets
 
