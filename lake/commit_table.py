@@ -66,3 +66,23 @@ def commits_in(batch: pa.RecordBatch) -> Iterator[tuple[int, Commit]]:
         objects = tuple(StoredObject(**stored) for stored in row["objects"])
         values = {name: row[name] for name in _SAME}
         yield row["run_number"], Commit(**values, counts=counts, objects=objects, seconds=row["seconds"])
+
+
+def rows_of_run(file: Any, run_number: int, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The run's rows in a file of commits, or some of their columns; opens only the row groups that can hold some."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pq.ParquetFile(file, pre_buffer=True)
+    place = table.schema_arrow.get_field_index("run_number")  # the first column, so that leaf and field agree
+    groups = []
+    for number in range(table.num_row_groups):
+        found = table.metadata.row_group(number).column(place).statistics
+        if found is None or not found.has_min_max or found.min <= run_number <= found.max:
+            groups.append(number)
+    if not groups:
+        return
+    names = None if columns is None else ["run_number", *columns]
+    for batch in table.iter_batches(row_groups=groups, columns=names, use_threads=False):
+        rows = batch.filter(pc.equal(batch.column("run_number"), run_number))
+        yield rows if columns is None else rows.select(columns)

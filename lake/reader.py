@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lake import currency
-from lake.commit_table import commits_in
+from lake.commit_table import commits_in, rows_of_run
 from lake.commits import list_commits, read_commit, read_listed
 from lake.lake import Lake
 from lake.parquet_sql import open_duckdb, reading
@@ -139,7 +139,7 @@ class LakeReader:
         if self.snapshot is None or not any(held.run_id == run.run_id and held.commits for held in self.snapshot.runs):
             return
         with self.lake.root.open(self.snapshot.commits.path) as file:
-            yield from _rows_of_run(file, run.number, columns)
+            yield from rows_of_run(file, run.number, columns)
 
 
 def _unfolded(lake: Lake, run: RunRecord, known: set[str]) -> Iterator[Commit]:
@@ -148,22 +148,3 @@ def _unfolded(lake: Lake, run: RunRecord, known: set[str]) -> Iterator[Commit]:
         if unit_id not in known and (unit_id not in newest or generation > newest[unit_id][0]):
             newest[unit_id] = (generation, info)
     yield from read_listed(lake, (newest[unit_id][1] for unit_id in sorted(newest)))
-
-
-def _rows_of_run(file: Any, run_number: int, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    table = pq.ParquetFile(file, pre_buffer=True)
-    place = table.schema_arrow.get_field_index("run_number")  # the first column, so that leaf and field agree
-    groups = []
-    for number in range(table.num_row_groups):
-        found = table.metadata.row_group(number).column(place).statistics
-        if found is None or not found.has_min_max or found.min <= run_number <= found.max:
-            groups.append(number)
-    if not groups:
-        return
-    names = None if columns is None else ["run_number", *columns]
-    for batch in table.iter_batches(row_groups=groups, columns=names, use_threads=False):
-        rows = batch.filter(pc.equal(batch.column("run_number"), run_number))
-        yield rows if columns is None else rows.select(columns)

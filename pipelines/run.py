@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ from pipelines.worker import Task, WorkerSpec
 from schemas.errors import AlreadyExists, ConfigError, RunStopped
 from schemas.records import Commit, Counts, RunRecord
 
+_LOG = logging.getLogger(__name__)
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PLAN_RACES = 20
 
@@ -210,7 +212,22 @@ def execute(request: Request, started: Started, report: Callable[[Progress], Non
         with contextlib.closing(engine_named(config.engine)(tasks, spec)) as commits:
             for commit in commits:
                 progress.add(commit)
-    return _account(request.lake, run)
+    account = _account(lake, run)
+    _take_snapshot(lake)
+    return account
+
+
+def _take_snapshot(lake: Lake) -> None:
+    """So that readers open few files. The run is complete without it, so whatever fails here is only said."""
+    from pipelines.snapshot import snapshot
+
+    try:
+        snapshot(lake)
+    except Exception as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        _LOG.warning(
+            "the run is complete, but no snapshot was taken: %s; try `provoice snapshot %s`", said, lake.root.uri
+        )
 
 
 def _account(lake: Lake, run: RunRecord) -> Progress:

@@ -1,0 +1,121 @@
+"""The first half of a snapshot: commits that the one before has not folded become rows of one Parquet file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lake import layout
+from lake.commit_table import commit_batches, rows_of_run
+from lake.commits import list_commits, read_listed
+from lake.lake import Lake
+from lake.merging import Spool
+from lake.storage import ObjectInfo
+from schemas.records import RunRecord, StoredObject
+from schemas.snapshots import COMMITS_SCHEMA, FoldedRun, SnapshotHead
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_COMMIT_BYTES = 4 << 10  # a guess, which only bounds how many are read at a time
+
+
+@dataclass
+class Folded:
+    """What was found since the last snapshot. Commits lie in a file, for there may be a million of them."""
+
+    path: Path
+    commits: int = 0
+    replaced: dict[int, set[str]] = field(default_factory=dict)
+    """Run number to units whose generation rose."""
+    runs: tuple[FoldedRun, ...] = ()
+
+    def parts(self, kind: str) -> Iterator[StoredObject]:
+        """The parts of `kind` that the new commits name, by run and unit."""
+        import pyarrow.parquet as pq
+
+        if self.commits:
+            for batch in pq.ParquetFile(self.path).iter_batches(columns=["objects"], use_threads=False):
+                for objects in batch.column(0).to_pylist():
+                    yield from (StoredObject(**stored) for stored in objects if stored["kind"] == kind)
+
+
+def fold(lake: Lake, previous: SnapshotHead | None, runs: Sequence[RunRecord], folder: Path) -> Folded:
+    """Lists the commits of every run, and reads those that `previous` does not hold in this generation.
+
+    Closed runs are listed too: a worker that was late, and every erasure, adds to them. Of each run it holds the names
+    of its units, about 200 bytes each.
+    """
+    folded = Folded(folder / "new-commits.parquet")
+    spool = Spool(folded.path, COMMITS_SCHEMA)
+    standing: list[FoldedRun] = []
+    for run in runs:
+        known = _known(lake, previous, run)
+        newest: dict[str, int] = {}
+        for unit_id, generation, _ in list_commits(lake, run.run_id):
+            if generation > max(known.get(unit_id, -1), newest.get(unit_id, -1)):
+                newest[unit_id] = generation
+        if replaced := newest.keys() & known.keys():
+            folded.replaced[run.number] = set(replaced)
+        _read(lake, run, newest, spool)
+        commits = len(known) + len(newest) - len(replaced)
+        is_closed = run.is_closed or commits >= run.units
+        if commits or is_closed:
+            standing.append(FoldedRun(run_number=run.number, run_id=run.run_id, commits=commits, is_closed=is_closed))
+    spool.close()
+    folded.commits, folded.runs = spool.rows, tuple(standing)
+    return folded
+
+
+def _known(lake: Lake, previous: SnapshotHead | None, run: RunRecord) -> dict[str, int]:
+    """The run's folded units with their generations."""
+    known: dict[str, int] = {}
+    if previous is not None and any(held.run_id == run.run_id and held.commits for held in previous.runs):
+        with lake.root.open(previous.commits.path) as file:
+            for batch in rows_of_run(file, run.number, ["unit_id", "generation"]):
+                known.update(zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True))
+    return known
+
+
+def _read(lake: Lake, run: RunRecord, newest: dict[str, int], spool: Spool) -> None:
+    import pyarrow as pa
+
+    places = (
+        ObjectInfo(layout.commit_path(run.run_id, unit_id, newest[unit_id]), _COMMIT_BYTES)
+        for unit_id in sorted(newest)
+    )
+    for batch in commit_batches((run.number, commit) for commit in read_listed(lake, places)):
+        spool.add(pa.Table.from_batches([batch]))
+
+
+def write_commits(lake: Lake, previous: SnapshotHead | None, folded: Folded, path: Path) -> int:
+    """All current commits in one file: those that were folded before and still hold, then the new ones. How many."""
+    import pyarrow.parquet as pq
+
+    spool = Spool(path, COMMITS_SCHEMA, compression_level=3)
+    if previous is not None:
+        with lake.root.open(previous.commits.path) as file:
+            for batch in pq.ParquetFile(file, pre_buffer=True).iter_batches(use_threads=False):
+                spool.add(_still_holding(batch, folded.replaced))
+    if folded.commits:
+        for batch in pq.ParquetFile(folded.path).iter_batches(use_threads=False):
+            spool.add(_as_table(batch))
+    spool.close()
+    return spool.rows
+
+
+def _still_holding(batch: pa.RecordBatch, replaced: dict[int, set[str]]) -> pa.Table:
+    import pyarrow as pa
+
+    if replaced:
+        pairs = zip(batch.column("run_number").to_pylist(), batch.column("unit_id").to_pylist(), strict=True)
+        batch = batch.filter(pa.array([unit_id not in replaced.get(number, ()) for number, unit_id in pairs]))
+    return _as_table(batch)
+
+
+def _as_table(batch: pa.RecordBatch) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.Table.from_batches([batch]).cast(COMMITS_SCHEMA)
