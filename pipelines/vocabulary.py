@@ -35,13 +35,19 @@ def shipped() -> Vocabulary:
 
 def load(path: str | Path) -> Vocabulary:
     """The vocabulary in a folder of YAML files, or in one YAML or JSON file. Raises ConfigError naming file and key."""
-    path = Path(path)
+    path = _found(Path(path))
     if path.is_dir():
         return _from_folder(path)
     values = _mapping(read_words(path), path)
     if "action" in values:
         values |= _actions(values.pop("action"), path)
     return parse(Vocabulary, {name: _spelt_out(value) for name, value in values.items()}, str(path))
+
+
+def _found(path: Path) -> Path:
+    """Where the user stands; `configs/vocabulary` is also found where provoice is installed."""
+    beside = SHIPPED.parents[1] / path
+    return beside if not path.exists() and beside == SHIPPED else path
 
 
 def _from_folder(folder: Path) -> Vocabulary:

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from schemas.errors import ConfigError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+_MOST_SHOWN = 200
+"""Characters of a wrong value that an error quotes."""
 
 
 class Frozen(BaseModel):
@@ -41,7 +43,12 @@ def _said(model: type[BaseModel], fault: Any) -> str:
         return f"unknown key `{key}`{nearest(str(location[-1]), known)}"
     if fault["type"] == "missing":
         return f"key `{key}` is missing"
-    return f"`{key}`: {fault['msg'].removeprefix('Value error, ')}, got {fault['input']!r}"
+    return f"`{key}`: {fault['msg'].removeprefix('Value error, ')}, got {_cut(repr(fault['input']))}"
+
+
+def _cut(text: str) -> str:
+    """A whole file may be what was wrong; nobody reads it in one line."""
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
 
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

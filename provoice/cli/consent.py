@@ -7,7 +7,7 @@ import click
 
 @click.group(name="consent")
 def command() -> None:
-    """Record and read what people have allowed: import, withdraw, show."""
+    """Record and read what people have allowed."""
 
 
 @command.command(name="import")
@@ -48,3 +48,42 @@ def show_command(lake_uri: str, subject: str | None, as_json: bool) -> None:
     from provoice.consent import show
 
     click.echo(show(lake_uri, subject, as_json), nl=False)
+
+
+@command.command(name="check")
+@click.argument("lake_uri", metavar="LAKE")
+@click.argument("name", metavar="KEY")
+@click.option("--use", "use_file", required=True, metavar="FILE", help="The request, as docs/vocabulary.md has it.")
+@click.option("--at", metavar="INSTANT", help="Decide as of this instant; default: now. A bare date is its beginning.")
+@click.option("--position", type=int, metavar="N", help="Decide on the ledger's first N events; default: all.")
+@click.option("--json", "as_json", is_flag=True, help="The decision and everything behind it as one JSON object.")
+def check_command(lake_uri: str, name: str, use_file: str, at: str | None, position: int | None, as_json: bool) -> None:
+    """Say whether KEY may be used so, and why, rule by rule.
+
+    KEY is an utterance's key, a recording id, a path or a URI. Exit code 0: allowed; 4: denied.
+    """
+    import shutil
+
+    from provoice.cli.errors import REFUSED
+    from provoice.consent_check import check
+
+    width = shutil.get_terminal_size().columns
+    answer = check(lake_uri, name, use_file, at=at, position=position, as_json=as_json, width=width)
+    click.echo(answer.text, nl=False)
+    if not answer.is_allowed:
+        raise SystemExit(REFUSED)
+
+
+@command.command(name="vocabulary")
+@click.argument("lake_uri", metavar="LAKE")
+@click.argument("source", required=False, metavar="[FILE_OR_FOLDER]")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The version in force, or the changes, as one JSON object.")
+def vocabulary_command(lake_uri: str, source: str | None, dry_run: bool, as_json: bool) -> None:
+    """Show the vocabulary that rules and requests speak, or bring a new version into the ledger.
+
+    FILE_OR_FOLDER is a vocabulary as in configs/vocabulary; without it, the version in force is shown.
+    """
+    from provoice.consent_vocabulary import bring, show
+
+    click.echo(show(lake_uri, as_json) if source is None else bring(lake_uri, source, dry_run, as_json), nl=False)
