@@ -223,7 +223,7 @@ def _take_snapshot(lake: Lake) -> None:
 
     try:
         snapshot(lake)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (a full disk, say: no reason to fail a run that is complete)
         said = " ".join(str(error).split()) or type(error).__name__
         _LOG.warning(
             "the run is complete, but no snapshot was taken: %s; try `provoice snapshot %s`", said, lake.root.uri

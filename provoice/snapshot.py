@@ -25,13 +25,12 @@ def _said(uri: str, taken: Taken) -> str:
         so_far = f"the newest snapshot holds all of its {several(taken.commits, 'commit')}"
         return f"nothing to do: {so_far if taken.commits else f'{uri} has no commit yet'}\n"
     superseded = taken.rows["utterances_superseded"] + taken.rows["recordings_superseded"]
-    lines = [
-        f"snapshot {taken.number} of {uri}",
-        f"  commits  {taken.commits_folded:,} folded, {taken.commits:,} in all",
-        f"  files    {taken.files_made:,} made ({size(taken.bytes_made)}), {taken.files_kept:,} kept, "
-        f"{taken.files_replaced:,} replaced",
-        f"  rows     {several(taken.rows['utterances'], 'utterance')} of {several(taken.rows['recordings'], 'source')}"
-        f"; {several(superseded, 'superseded row')} apart",
-        f"  took     {taken.wall_s:,.1f} s",
-    ]
-    return "\n".join(lines) + "\n"
+    made = f"{taken.files_made:,} made ({size(taken.bytes_made)})"
+    current = f"{several(taken.rows['utterances'], 'utterance')} of {several(taken.rows['recordings'], 'source')}"
+    return (
+        f"snapshot {taken.number} of {uri}\n"
+        f"  commits  {taken.commits_folded:,} folded, {taken.commits:,} in all\n"
+        f"  files    {made}, {taken.files_kept:,} kept, {taken.files_replaced:,} replaced\n"
+        f"  rows     {current}; {several(superseded, 'superseded row')} apart\n"
+        f"  took     {taken.wall_s:,.1f} s\n"
+    )

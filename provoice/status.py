@@ -6,15 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from lake.commits import read_commits
 from lake.lake import Lake
+from lake.reader import LakeReader
 from lake.runs import list_runs
 from provoice.asking import plain
 from provoice.sql import connect, records
 from provoice.words import hours, reasons, several
 from schemas.errors import ConfigError
-from schemas.records import Commit, Counts, RunRecord
+from schemas.records import Counts, RunRecord
 
 _RECENT = 50
 """Commits over which pace is taken: a run that was resumed after days is as fast as it is now."""
@@ -52,52 +53,94 @@ class Standing:
         return round(self.counts.source_s / self.cpu_s, 1) if self.cpu_s else None
 
 
-def standing(lake: Lake, run: RunRecord, commits: Sequence[Commit]) -> Standing:
-    """A run's figures from its commits, and what is left from its plan."""
-    times = sorted(commit.committed_at for commit in commits)
-    state = "complete" if len(commits) >= run.units else "closed" if run.is_closed else "unfinished"
-    counts = sum((commit.counts for commit in commits), Counts())
-    pace = _pace(commits)
-    left_s = _audio_left_s(lake, run, counts) / pace if state == "unfinished" and pace else None
+_FIGURES = """
+select run_number, count(*)::bigint as committed, round(sum(cpu_s), 3) as cpu_s, round(sum(wall_s), 3) as wall_s,
+    min(committed_at) as first_commit, max(committed_at) as last_commit, count(*) filter (attempt > 1) as retried_units,
+    arg_max({'at': committed_at, 'wall_s': wall_s, 'audio_s': source_s}, committed_at, $1) as newest,
+    sum(sources)::bigint as sources, sum(emitted)::bigint as emitted, sum(erased)::bigint as erased,
+    sum(utterances)::bigint as utterances, sum(source_bytes)::bigint as source_bytes,
+    round(sum(source_s), 6) as source_s, round(sum(speech_s), 6) as speech_s, round(sum(utterance_s), 6) as utterance_s
+from commits group by run_number
+"""
+_PUT_ASIDE = """
+select run_number, what, reason, sum(n)::bigint as n from (
+    select run_number, 'rejected' as what, unnest(map_keys(rejected_by_reason)) as reason,
+        unnest(map_values(rejected_by_reason)) as n from commits
+    union all select run_number, 'held', unnest(map_keys(held_by_reason)), unnest(map_values(held_by_reason))
+    from commits
+    union all select run_number, 'utterances_rejected', unnest(map_keys(utterances_rejected)),
+        unnest(map_values(utterances_rejected)) from commits
+) group by all order by all
+"""
+_LEFT = """
+select coalesce(sum(estimated_s) filter (where c.unit_id is null), 0) as left_s,
+       coalesce(sum(estimated_s) filter (where c.unit_id is not null), 0) as done_s
+from plans p left join commits c using (run_number, unit_id) where run_number = $1
+"""
+Row = dict[str, Any]
+
+
+def standings(lake: Lake, run_id: str | None = None) -> list[Standing]:
+    """Every run's figures from its commits, and what is left from its plan; or those of one run."""
+    reader = LakeReader(lake)
+    runs = [run for run in reader.runs if run_id in (None, run.run_id)]
+    if not runs:
+        return []
+    # A million commits are added up where they lie.
+    with connect(lake, "commits", reader=reader) as connection:
+        figures = {row["run_number"]: row for row in records(connection, _FIGURES, [_RECENT])}
+        put_aside = records(connection, _PUT_ASIDE)
+    return [_standing(reader, run, figures.get(run.number, {}), put_aside) for run in runs]
+
+
+def _standing(reader: LakeReader, run: RunRecord, figures: Row, put_aside: Sequence[Row]) -> Standing:
+    committed = figures.get("committed", 0)
+    state = "complete" if committed >= run.units else "closed" if run.is_closed else "unfinished"
+    counts = _counts(run, figures, put_aside)
+    pace = _pace(figures.get("newest") or ())
+    left_s = _audio_left_s(reader, run, counts) / pace if state == "unfinished" and pace else None
     return Standing(
         run_id=run.run_id,
         number=run.number,
         state=state,
         units=run.units,
-        committed=len(commits),
+        committed=committed,
         planned_sources=run.sources,
         ignored=run.ignored,
         counts=counts,
-        cpu_s=round(sum(sum(commit.seconds.values()) for commit in commits), 3),
-        wall_s=round(sum(commit.wall_s for commit in commits), 3),
+        cpu_s=figures.get("cpu_s", 0.0),
+        wall_s=figures.get("wall_s", 0.0),
         created_at=run.created_at,
-        first_commit=times[0] if times else None,
-        last_commit=times[-1] if times else None,
-        retried_units=sum(commit.attempt > 1 for commit in commits),
+        first_commit=figures.get("first_commit"),
+        last_commit=figures.get("last_commit"),
+        retried_units=figures.get("retried_units", 0),
         pace=None if pace is None else round(pace, 1),
         left_s=None if left_s is None else round(left_s, 1),
     )
 
 
-def _pace(commits: Sequence[Commit]) -> float | None:
-    """Seconds of audio per second between the first and the last of the newest commits."""
-    newest = sorted(commits, key=lambda commit: commit.committed_at)[-_RECENT:]
+def _counts(run: RunRecord, figures: Row, put_aside: Sequence[Row]) -> Counts:
+    reasons: dict[str, dict[str, int]] = {"rejected": {}, "held": {}, "utterances_rejected": {}}
+    for row in put_aside:
+        if row["run_number"] == run.number:
+            reasons[row["what"]][row["reason"]] = row["n"]
+    added = {name: figures[name] for name in Counts.model_fields if name in figures}
+    return Counts(**added, **reasons)
+
+
+def _pace(newest: Sequence[Row]) -> float | None:
+    """Seconds of audio per second between the first and the last of the newest commits: `at`, `wall_s`, `audio_s`."""
     if len(newest) < 2:
         return None
-    took = newest[-1].committed_at - min(c.committed_at - timedelta(seconds=c.wall_s) for c in newest)
-    audio_s = sum(commit.counts.source_s for commit in newest)
+    took = max(c["at"] for c in newest) - min(c["at"] - timedelta(seconds=c["wall_s"]) for c in newest)
+    audio_s = sum(commit["audio_s"] for commit in newest)
     return audio_s / took.total_seconds() if audio_s and took else None
 
 
-def _audio_left_s(lake: Lake, run: RunRecord, counts: Counts) -> float:
+def _audio_left_s(reader: LakeReader, run: RunRecord, counts: Counts) -> float:
     """Audio in the units that are not committed: the plan's estimate, corrected by how it did so far."""
-    query = """
-    select coalesce(sum(estimated_s) filter (where c.unit_id is null), 0) as left_s,
-           coalesce(sum(estimated_s) filter (where c.unit_id is not null), 0) as done_s
-    from plans p left join commits c using (run_number, unit_id) where run_number = $1
-    """
-    with connect(lake, "plans commits") as connection:
-        estimated = records(connection, query, [run.number])[0]
+    with connect(reader.lake, "plans commits", reader=reader) as connection:
+        estimated = records(connection, _LEFT, [run.number])[0]
     correction = counts.source_s / estimated["done_s"] if estimated["done_s"] else 1.0
     return float(estimated["left_s"] * correction)
 
@@ -105,12 +148,10 @@ def _audio_left_s(lake: Lake, run: RunRecord, counts: Counts) -> float:
 def status(lake_uri: str, run_id: str | None, as_json: bool) -> str:
     """Every run of the lake, or one of them, as text or as JSON lines."""
     lake = Lake.open(lake_uri)
-    every = list_runs(lake)
-    runs = [run for run in every if run_id in (None, run.run_id)]
-    if run_id is not None and not runs:
-        known = ", ".join(run.run_id for run in every) or "none"
+    found = standings(lake, run_id)
+    if run_id is not None and not found:
+        known = ", ".join(run.run_id for run in list_runs(lake)) or "none"
         raise ConfigError(f"{lake.root.uri} has no run {run_id}; its runs: {known}")
-    found = [standing(lake, run, list(read_commits(lake, run.run_id))) for run in runs]
     if as_json:
         return "".join(json.dumps(_as_object(one)) + "\n" for one in found)
     if not found:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from lake.commits import create_commit
 from lake.lake import Lake
 from lake.runs import revise_run
-from provoice.status import _pace, standing
+from pipelines.snapshot import snapshot
+from provoice.status import _pace, standings
+from schemas.consent import DenyReason
 from schemas.records import Commit, Counts
-from tests.builders import ANNA, BEN, BOTH, small_lake, write_run
+from tests.builders import ANNA, BEGAN, BEN, BOTH, Made, small_lake, write_run
 
 
 def test_every_source_of_a_run_is_accounted_for(provoice, lake):
@@ -70,37 +74,54 @@ def test_json_has_one_object_per_run_with_exact_counts(provoice, lake):
 
 
 def test_cost_is_audio_over_cpu_time(lake):
-    run = lake.runs[1]
-    counts = Counts(sources=1, emitted=1, source_s=7200.0)
-    one = standing(lake.lake, run, [_commit(0, 60, counts, {"decode": 20.0, "other": 16.0})])
+    one = replace(standings(lake.lake, "second")[0], counts=Counts(source_s=7200.0), cpu_s=36.0)
     assert one.times_real_time == 200.0
+    assert replace(one, cpu_s=0.0).times_real_time is None
     assert one.pace is None  # one commit says nothing about pace
 
 
-def _commit(minute, wall_s, counts, seconds=None):
-    at = datetime(2026, 6, 2, tzinfo=UTC) + timedelta(minutes=minute)
-    return Commit(
-        run_id="r", unit_id=f"{minute:07d}-0", writer="w", recipe_sha256="", objects=(), counts=counts,
-        ledger_position=0, decided_at=at, committed_at=at, seconds=seconds or {}, wall_s=wall_s,
-    )  # fmt: skip
+def test_a_run_costs_what_its_commits_cost(lake):
+    first = standings(lake.lake, "first")[0]
+    assert (first.cpu_s, first.wall_s, first.retried_units) == (0.06, 120.0, 0)
+    assert (first.first_commit, first.last_commit) == tuple(BEGAN + timedelta(days=1, minutes=n) for n in (1, 2))
 
 
-def test_pace_is_taken_over_the_last_commits_so_that_a_pause_is_forgotten():
-    hour = Counts(sources=1, emitted=1, source_s=3600.0)
-    before_the_pause = [_commit(minute, 60, hour) for minute in range(50)]
-    after = [_commit(100_000 + minute, 60, hour) for minute in range(50)]
-    assert _pace([*before_the_pause, *after]) == pytest.approx(60.0)
-    assert _pace(after[:1]) is None
-    assert _pace([_commit(m, 60, Counts(sources=1, held={"no_grant": 1})) for m in range(3)]) is None
+def _row(minute, wall_s=60.0, audio_s=3600.0):
+    return {"at": BEGAN + timedelta(minutes=minute), "wall_s": wall_s, "audio_s": audio_s}
+
+
+def test_pace_is_taken_from_the_begin_of_the_first_to_the_end_of_the_last():
+    assert _pace([_row(minute) for minute in (3, 1, 2)]) == pytest.approx(60.0)
+    assert _pace([_row(1)]) is None
+    assert _pace([_row(minute, audio_s=0.0) for minute in range(3)]) is None
+
+
+def test_pace_is_taken_over_the_last_commits_so_that_a_pause_is_forgotten(tmp_path):
+    """A unit before a pause of months, then as many as are looked at, a minute apart."""
+    lake = Lake.create_or_open(str(tmp_path / "lake"))
+    units = [[Made(f"{n}.wav", {"anna": None}, reason=DenyReason.NO_GRANT)] for n in range(51)]
+    run = write_run(lake, tmp_path, units, run_id="r", committed=0)
+    for n in range(51):
+        at = BEGAN + timedelta(minutes=100_000 + n if n else 0)
+        create_commit(
+            lake,
+            Commit(
+                run_id="r", unit_id=f"{n:07d}-0", writer="w", recipe_sha256=run.recipe_sha256, objects=(),
+                counts=Counts(sources=1, emitted=1, source_s=60.0), ledger_position=0, decided_at=at, committed_at=at,
+                wall_s=60.0, attempt=1 + (n == 7),
+            ),
+        )  # fmt: skip
+    one = standings(lake)[0]
+    assert (one.pace, one.committed, one.retried_units) == (1.0, 51, 1)
+    snapshot(lake)
+    assert standings(lake) == [one]
 
 
 def test_what_is_left_follows_the_plan_and_how_its_estimates_did(tmp_path):
     """Two of three equal units are committed, a minute apart: the third takes another minute of audio at that pace."""
     lake = Lake.create_or_open(str(tmp_path / "lake"))
-    run = write_run(lake, tmp_path, [[ANNA], [BOTH], [BEN]], run_id="r", committed=2)
-    from lake.commits import read_commits
-
-    one = standing(lake, run, list(read_commits(lake, "r")))
+    write_run(lake, tmp_path, [[ANNA], [BOTH], [BEN]], run_id="r", committed=2)
+    one = standings(lake)[0]
     # 7 s of audio came in the 120 s up to the second commit; 2 s of audio are left, as estimated.
     assert one.pace == pytest.approx(7 / 120, abs=0.05)
     assert one.left_s == pytest.approx(2 / (7 / 120), abs=0.1)
