@@ -79,11 +79,13 @@ def _actions(values: Any, where: Path) -> dict[str, Any]:
 
 
 def _spelt_out(values: Any) -> Any:
-    """`DE: Germany` is short for `DE: {label: Germany}`."""
-    if not isinstance(values, dict) or not isinstance(values.get("terms"), dict):
+    """`DE: Germany` is short for `DE: {label: Germany}`, and a pattern that is left empty is none."""
+    if not isinstance(values, dict):
         return values
-    terms = {name: {"label": term} if isinstance(term, str) else term for name, term in values["terms"].items()}
-    return {**values, "terms": terms}
+    values = {key: value for key, value in values.items() if key != "pattern" or value not in ("", "null", "~")}
+    if isinstance(terms := values.get("terms"), dict):
+        values["terms"] = {name: {"label": term} if isinstance(term, str) else term for name, term in terms.items()}
+    return values
 
 
 def vocabulary_event(vocabulary: Vocabulary, recorded_at: datetime) -> Event:

@@ -6,6 +6,7 @@ Where codes and dates are meant, a scalar is its text, and the schema says what 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,29 @@ from schemas.errors import ConfigError
 
 
 def read_words(path: Path) -> Any:
-    """What stands in the YAML or JSON file at `path`: mappings, lists and text. Raises ConfigError naming the file."""
+    """What stands in the YAML file at `path`: mappings, lists and text; JSON is read as JSON. Raises ConfigError naming
+    the file."""
     import yaml
 
     try:
-        return words_of(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        return json.loads(text, object_pairs_hook=_once) if path.suffix.lower() == ".json" else words_of(text)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         said = " ".join(str(error).split()).replace('"<unicode string>", ', "")
         raise ConfigError(f"{path} is not YAML: {said}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise ValueError(f"key `{key}` stands there twice")
+        seen.add(key)
+    return dict(pairs)
 
 
 def words_of(text: str) -> Any:

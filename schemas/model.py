@@ -55,8 +55,8 @@ def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list
     """The keys that `model` accepts at `location`, following nested models."""
     current: type[BaseModel] | None = model
     for part in location:
-        if isinstance(part, int) or current is None:
-            continue
+        if isinstance(part, int) or current is None or part not in current.model_fields:
+            continue  # a place in a list, or a name in a mapping
         field = current.model_fields.get(part)
         candidates = [] if field is None else [field.annotation, *getattr(field.annotation, "__args__", ())]
         current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
