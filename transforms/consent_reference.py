@@ -111,7 +111,8 @@ def _above(facet: Facet, term: str) -> set[str]:
     while True:
         listed = {broader for name in found if name in facet.terms for broader in facet.terms[name].broader}
         mark = {"listed": None, "prefix": "", "dash": "-"}[facet.narrower]
-        begun = {t for t in facet.terms for f in found if mark is not None and f != t and f.startswith(t + mark)}
+        starts = {f[:n] for f in found for n in range(1, len(f)) if mark is not None and f[n:].startswith(mark)}
+        begun = {start for start in starts if _is_known(facet, start)}
         if listed | begun <= found:
             return found
         found |= listed | begun
