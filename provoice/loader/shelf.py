@@ -50,22 +50,24 @@ class Shelf:
 
     def locations(self, rows: Sequence[int]) -> list[Location | None]:
         """Where each row lies, as far as is known; None where it is known to be gone."""
+        import numpy as np
+
         shards = self._said("shard", rows)
-        if isinstance(rows, range):
-            numbers = [column[rows.start : rows.stop].tolist() for column in self._numbers]
-        else:
-            numbers = [column[list(rows)].tolist() for column in self._numbers]
+        chosen = slice(rows.start, rows.stop) if isinstance(rows, range) else np.array(rows, np.int64)
+        numbers = [column[chosen].tolist() for column in self._numbers]
         found: list[Location | None] = [Location(*place) for place in zip(shards, *numbers, strict=True)]
         if self._moved:
             found = [self._moved.get(row, place) for row, place in zip(rows, found, strict=True)]
         return found
 
     def _said(self, name: str, rows: Sequence[int]) -> list[str]:
+        import pyarrow as pa
+
         column = self._words.column(name)
         if isinstance(rows, range):
             said: list[str] = column.slice(rows.start, len(rows)).to_pylist()
         else:
-            said = column.take(list(rows)).to_pylist()
+            said = column.take(pa.array(rows, pa.int64())).to_pylist()
         return said
 
 
