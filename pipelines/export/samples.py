@@ -65,8 +65,8 @@ def sound_of(sample: ExportSample) -> Sound:
 def consent_lineage(sample: ExportSample, release: ReleaseRecord) -> Row:
     """Whose voice it is, who allowed it by which grant, in which release, and until when: travels with every record.
 
-    `ledger_position` is where the release was decided, so that the same release gives the same bytes again; where the
-    export was checked once more stands in `export.json`.
+    `subject_ids`, `grant_ids` and `rules` go together, one by one. `ledger_position` is where the release was decided,
+    so that the same release gives the same bytes again; where the export was checked stands in `export.json`.
     """
     return {
         "release": release.name,
@@ -74,7 +74,7 @@ def consent_lineage(sample: ExportSample, release: ReleaseRecord) -> Row:
         "release_sha256": release.sha256,
         "ledger_position": release.ledger_position,
         "subject_ids": [one.subject_id for one in sample.justifications],
-        "grant_ids": sorted({one.grant_id for one in sample.justifications}),
+        "grant_ids": [one.grant_id for one in sample.justifications],
         "rules": [one.rule for one in sample.justifications],
         "allowed_until": to_text(sample.allowed_until),
     }
