@@ -21,7 +21,7 @@ _SAME = (
 
 
 def commit_row(run_number: int, commit: Commit) -> dict[str, Any]:
-    """The commit as a row; maps are lists of pairs, in order of name."""
+    """The commit as a row; maps are lists of pairs."""
     counts = commit.counts
     return {
         "run_number": run_number,
@@ -29,11 +29,11 @@ def commit_row(run_number: int, commit: Commit) -> dict[str, Any]:
         **{name: getattr(counts, name) for name in _COUNTED},
         "rejected": counts.rejected_total,
         "held": counts.held_total,
-        "rejected_by_reason": sorted(counts.rejected.items()),
-        "held_by_reason": sorted(counts.held.items()),
-        "utterances_rejected": sorted(counts.utterances_rejected.items()),
+        "rejected_by_reason": list(counts.rejected.items()),
+        "held_by_reason": list(counts.held.items()),
+        "utterances_rejected": list(counts.utterances_rejected.items()),
         "cpu_s": round(sum(commit.seconds.values()), 3),
-        "seconds": sorted(commit.seconds.items()),
+        "seconds": list(commit.seconds.items()),
         "objects": [
             {"kind": o.kind, "path": o.path, "size_bytes": o.size_bytes, "sha256": o.sha256, "rows": o.rows}
             for o in commit.objects

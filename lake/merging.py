@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from lake.lake import Lake
 from lake.parquet_sql import files, open_duckdb, reading
@@ -80,6 +80,13 @@ class Merger:
         self._spools: dict[Group, Spool] = {}
         self._runs: dict[Group, set[str]] = {}
         self.files: list[MergedFile] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for spool in self._spools.values():
+            spool.close()
 
     def add(self, kind: str, rows: pa.Table) -> None:
         """Takes rows of a part, or of a file that is merged again; columns that it lacks are null from now on."""
@@ -164,10 +171,18 @@ class Spool:
         if self._held_bytes >= _HELD_BYTES:
             self._flush()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
-        self._flush()
-        self._writer.close()
-        self._file.close()
+        """Finishes the file; a second time does nothing."""
+        if not self._file.closed:
+            self._flush()
+            self._writer.close()
+            self._file.close()
 
     def _flush(self) -> None:
         import pyarrow as pa

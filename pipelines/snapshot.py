@@ -94,23 +94,22 @@ def _merge(
     if not folded.commits:
         return kept, []
     run_numbers = {run.run_id: run.number for run in runs}
-    merger = Merger(lake, number, folder, run_numbers)
     found = moves(lake, previous, folded, runs, folder)
     moving = [file for file in kept if found.concern(lake, file, run_numbers)]
-    for file in moving:
-        for rows in row_groups(lake, file):
-            merger.add_each(found.of_file(file.kind, rows))
-    for kind in CURRENT:
-        for rows in read_parts(lake, folded.parts(kind)):
-            merger.add_each(found.of_part(kind, rows))
-    kept = [file for file in kept if file not in moving]
-    waiting = set(merger.waiting())
-    small = [file for file in kept if file.size_bytes < SMALL_BYTES and group_of(file) in waiting]
-    for file in small:
-        for rows in row_groups(lake, file):
-            merger.add(file.kind, rows)
-    merger.finish()
-    return [file for file in kept if file not in small], merger.files
+    with Merger(lake, number, folder, run_numbers) as merger:
+        for file in moving:
+            for rows in row_groups(lake, file):
+                merger.add_each(found.of_file(file.kind, rows))
+        for kind in CURRENT:
+            for rows in read_parts(lake, folded.parts(kind)):
+                merger.add_each(found.of_part(kind, rows))
+        waiting = set(merger.waiting())
+        small = [f for f in kept if f.size_bytes < SMALL_BYTES and group_of(f) in waiting and f not in moving]
+        for file in small:
+            for rows in row_groups(lake, file):
+                merger.add(file.kind, rows)
+        merger.finish()
+    return [file for file in kept if file not in moving and file not in small], merger.files
 
 
 def _taken(previous: SnapshotHead | None, head: SnapshotHead | None, folded: Folded, began: float) -> Taken:

@@ -36,8 +36,8 @@ class Folded:
         """The parts of `kind` that the new commits name, by run and unit."""
         import pyarrow.parquet as pq
 
-        if self.commits:
-            for batch in pq.ParquetFile(self.path).iter_batches(columns=["objects"], use_threads=False):
+        with pq.ParquetFile(self.path) as commits:
+            for batch in commits.iter_batches(columns=["objects"], use_threads=False):
                 for objects in batch.column(0).to_pylist():
                     yield from (StoredObject(**stored) for stored in objects if stored["kind"] == kind)
 
@@ -49,24 +49,27 @@ def fold(lake: Lake, previous: SnapshotHead | None, runs: Sequence[RunRecord], f
     of its units, about 200 bytes each.
     """
     folded = Folded(folder / "new-commits.parquet")
-    spool = Spool(folded.path, COMMITS_SCHEMA)
-    standing: list[FoldedRun] = []
-    for run in runs:
-        known = _known(lake, previous, run)
-        newest: dict[str, int] = {}
-        for unit_id, generation, _ in list_commits(lake, run.run_id):
-            if generation > max(known.get(unit_id, -1), newest.get(unit_id, -1)):
-                newest[unit_id] = generation
-        if replaced := newest.keys() & known.keys():
-            folded.replaced[run.number] = set(replaced)
-        _read(lake, run, newest, spool)
-        commits = len(known) + len(newest) - len(replaced)
-        is_closed = run.is_closed or commits >= run.units
-        if commits or is_closed:
-            standing.append(FoldedRun(run_number=run.number, run_id=run.run_id, commits=commits, is_closed=is_closed))
-    spool.close()
-    folded.commits, folded.runs = spool.rows, tuple(standing)
+    with Spool(folded.path, COMMITS_SCHEMA) as spool:
+        found = [_fold_run(lake, previous, run, folded.replaced, spool) for run in runs]
+    folded.runs = tuple(run for run in found if run.commits or run.is_closed)
+    folded.commits = spool.rows
     return folded
+
+
+def _fold_run(
+    lake: Lake, previous: SnapshotHead | None, run: RunRecord, replaced: dict[int, set[str]], spool: Spool
+) -> FoldedRun:
+    known = _known(lake, previous, run)
+    newest: dict[str, int] = {}
+    for unit_id, generation, _ in list_commits(lake, run.run_id):
+        if generation > max(known.get(unit_id, -1), newest.get(unit_id, -1)):
+            newest[unit_id] = generation
+    if again := newest.keys() & known.keys():
+        replaced[run.number] = set(again)
+    _read(lake, run, newest, spool)
+    commits = len(known) + len(newest) - len(again)
+    is_closed = run.is_closed or commits >= run.units
+    return FoldedRun(run_number=run.number, run_id=run.run_id, commits=commits, is_closed=is_closed)
 
 
 def _known(lake: Lake, previous: SnapshotHead | None, run: RunRecord) -> dict[str, int]:
@@ -94,15 +97,14 @@ def write_commits(lake: Lake, previous: SnapshotHead | None, folded: Folded, pat
     """All current commits in one file: those that were folded before and still hold, then the new ones. How many."""
     import pyarrow.parquet as pq
 
-    spool = Spool(path, COMMITS_SCHEMA, compression_level=3)
-    if previous is not None:
-        with lake.root.open(previous.commits.path) as file:
-            for batch in pq.ParquetFile(file, pre_buffer=True).iter_batches(use_threads=False):
-                spool.add(_still_holding(batch, folded.replaced))
-    if folded.commits:
-        for batch in pq.ParquetFile(folded.path).iter_batches(use_threads=False):
-            spool.add(_as_table(batch))
-    spool.close()
+    with Spool(path, COMMITS_SCHEMA, compression_level=3) as spool:
+        if previous is not None:
+            with lake.root.open(previous.commits.path) as file:
+                for batch in pq.ParquetFile(file, pre_buffer=True).iter_batches(use_threads=False):
+                    spool.add(_still_holding(batch, folded.replaced))
+        with pq.ParquetFile(folded.path) as new:
+            for batch in new.iter_batches(use_threads=False):
+                spool.add(_as_table(batch))
     return spool.rows
 
 

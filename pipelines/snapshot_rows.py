@@ -134,10 +134,10 @@ def moves(lake: Lake, previous: SnapshotHead | None, folded: Folded, runs: Seque
     """Ranks the sources that new parts name, and those of units whose generation rose, against what is held of them."""
     import pyarrow as pa
 
-    new = Spool(folder / "new-recordings.parquet", pa.schema([RECORDINGS_SCHEMA.field(n) for n in currency.COLUMNS]))
-    for table in read_parts(lake, folded.parts("recordings"), list(currency.COLUMNS)):
-        new.add(table.select(currency.COLUMNS).cast(new.schema))
-    new.close()
+    schema = pa.schema([RECORDINGS_SCHEMA.field(name) for name in currency.COLUMNS])
+    with Spool(folder / "new-recordings.parquet", schema) as new:
+        for table in read_parts(lake, folded.parts("recordings"), list(currency.COLUMNS)):
+            new.add(table.select(currency.COLUMNS).cast(schema))
     kinds = ["recordings", CURRENT["recordings"]] if folded.replaced else ["recordings"]
     held = [lake.root.uri_of(f.path) for kind in kinds for f in (previous.merged(kind) if previous else ())]
     with reading(), open_duckdb(lake.root, _MEMORY) as connection:
