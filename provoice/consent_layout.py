@@ -101,7 +101,7 @@ def _subject(subject: SubjectAnswer, told: Explanation) -> Iterator[Line]:
         yield Line(2, f"no grant is recorded{word}")
     answer = subject.answer
     if isinstance(answer, Justification):
-        yield Line(2, f"→ permits it, by rule {answer.rule} of {answer.grant_id}, until {instant(answer.ends_at)}")
+        yield Line(2, f"→ permits it, by rule {answer.rule} of {answer.grant_id}, which ends {instant(answer.ends_at)}")
     else:
         yield Line(2, f"→ denies it: {answer.reason}: {answer.detail}")
 

@@ -15,7 +15,7 @@ from pipelines.vocabulary import SHIPPED, ensure, load, shipped, spoken, vocabul
 from pipelines.yaml_words import read_words, words_of
 from schemas.consent import ANY, TERMS, Action
 from schemas.errors import ConfigError
-from schemas.vocabulary import Vocabulary
+from schemas.vocabulary import Facet, Vocabulary
 from tests.consents import NOW, VOCABULARY, given, grant
 
 FACETS = pytest.mark.parametrize("name", TERMS)
@@ -252,3 +252,33 @@ def read_of(values):
     from schemas.consent import Use
 
     return Use.model_validate(values)
+
+
+PAGE = SHIPPED.parents[1] / "docs" / "vocabulary.md"
+
+
+def test_the_request_on_the_page_is_one_and_every_term_it_names_is_known(tmp_path):
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "use.yaml").write_text(blocks[0])
+    assert read_use(tmp_path / "use.yaml", shipped()).genre == "FBA"
+    facet = Facet.model_validate(_spelt(words_of(blocks[1])))
+    assert facet.covering("radio") == {"radio", "broadcast", ANY}
+
+
+def _spelt(values):
+    terms = {name: {"label": term} if isinstance(term, str) else term for name, term in values["terms"].items()}
+    return {**values, "terms": terms}
+
+
+def test_the_table_of_facets_on_the_page_names_terms_that_are_known():
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \| [^|]+ \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    named = {name: re.findall(r"`([^`]+)`", terms) for name, terms in rows if name in TERMS}
+    assert set(named) >= set(TERMS)
+    for name, terms in named.items():
+        assert [term for term in terms if "<" not in term and not shipped().facet(name).knows(term)] == []
+
+
+def test_the_prohibitions_on_the_page_reach_what_it_says():
+    assert shipped().genre.meets("FP", "F")
+    assert shipped().territory.meets("EU", "EEA")
+    assert shipped().territory.covering("DE-BY") >= {"DE", "EU", "EEA"}
