@@ -49,6 +49,8 @@ def export_release(
     release = read_release(lake, name, version)
     _check_outside(lake, out)
     check_room(out, release, form)
+    if not release.chosen.utterances:
+        raise ConfigError(f"release {release.name}@{release.version} holds no utterance: there is nothing to export")
     said = f"{purpose}: {form.value} at {Root(out).uri}"
     for _ in range(_TRIES):
         lineage = Lineage(lake, release, clock)

@@ -11,6 +11,7 @@ from pipelines.export.croissant import FILE, croissant_of_export
 from pipelines.export.record import ExportRecord, Form
 from pipelines.export.samples import ExportSample
 from pipelines.export.target import Target, begun
+from schemas.errors import ConsentError
 from schemas.releases import ReleaseRecord
 
 Write = Callable[[Iterable[ExportSample], ReleaseRecord, Target, int], None]
@@ -46,7 +47,8 @@ def export(
 ) -> ExportRecord:
     """Writes `samples` to `uri` in `form`, and returns what `export.json` says.
 
-    `checked` is asked after the last sample. Raises ConfigError where something else lies at `uri`. What stops it
+    `checked` is asked after the last sample. Raises ConfigError where something else lies at `uri`, and
+    ConsentError where no sample comes. What stops it
     midway leaves no `export.json`, and the same call begins again.
     """
     with begun(uri, release, form) as target:
@@ -67,7 +69,7 @@ def export(
 
 
 class _Count:
-    """What passed by."""
+    """What passed by. Raises ConsentError in the end where that is nothing: an empty export would be taken for one."""
 
     def __init__(self) -> None:
         self.utterances = 0
@@ -80,3 +82,5 @@ class _Count:
             self.audio_s += float(sample.row.get("duration_s") or 0.0)
             self.people.update(one.subject_id for one in sample.justifications)
             yield sample
+        if not self.utterances:
+            raise ConsentError("of this release, no utterance may be used any more: there is nothing to export")

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pipelines.export.samples import ExportSample, Row, consent_lineage
 from pipelines.export.target import Target
+from schemas.quick_arrow import never_import_pandas_for_a_question
 from schemas.releases import ReleaseRecord
 from schemas.tables import INSTANT, PLACE_FIELDS, UTTERANCE_FIELDS
 
@@ -40,11 +41,12 @@ _GROUP_ROWS = 1000
 
 def write(samples: Iterable[ExportSample], release: ReleaseRecord, target: Target, shard_bytes: int) -> None:
     """`data/train-00000.parquet` and so on, each of about `shard_bytes`, and a dataset card."""
+    never_import_pandas_for_a_question()
     schema = _schema()
     groups = _groups(samples, release)
     group = next(groups, None)
     number = 0
-    while group is not None or number == 0:
+    while group is not None:
         path = f"train-{number:05d}.parquet"
         group, rows = _write_shard(target, path, schema, group, groups, shard_bytes)
         target.put("data", f"data/{path}", target.folder / path, rows)
@@ -53,7 +55,7 @@ def write(samples: Iterable[ExportSample], release: ReleaseRecord, target: Targe
 
 
 def _write_shard(
-    target: Target, name: str, schema: pa.Schema, group: list[Row] | None, groups: Iterator[list[Row]], shard_bytes: int
+    target: Target, name: str, schema: pa.Schema, group: list[Row], groups: Iterator[list[Row]], shard_bytes: int
 ) -> tuple[list[Row] | None, int]:
     """Writes groups until the shard is full; returns the first group of the next one, and the number of rows."""
     import pyarrow.parquet as pq
@@ -86,14 +88,14 @@ def _groups(samples: Iterable[ExportSample], release: ReleaseRecord) -> Iterator
 def row_of(sample: ExportSample, release: ReleaseRecord) -> Row:
     """The row of one utterance. Columns of stages of one's own differ by recipe: one column holds them all as JSON."""
     row = sample.row
-    lineage = {**row["lineage"], "models": _text_of(row["lineage"]["models"])}
+    lineage = {**row["lineage"], "models": _text_of(row["lineage"].get("models") or {})}
     instants = {"collected_at": _instant(row.get("collected_at"))}
     own = {name: value for name, value in row.items() if name not in _KNOWN}
     return {
         "audio": {"bytes": sample.audio, "path": f"{sample.key}.{sample.codec}"},
         **{name: row.get(name) for name in _KNOWN},
         **instants,
-        "extra": _text_of(row["extra"]),
+        "extra": _text_of(row.get("extra") or {}),
         "lineage": lineage,
         OWN_COLUMNS: _text_of(own) if own else None,
         "consent_lineage": {**consent_lineage(sample, release), "allowed_until": sample.allowed_until},

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -94,14 +94,16 @@ class Target:
     def _check(self, record: ExportRecord) -> None:
         if _read_started(self.root) != self._started:
             raise LakeError(f"{self.root.uri}: another export of the release has taken the place of this one")
-        sizes = {info.path: info.size_bytes for info in self.root.list()}
-        lost = [one.path for one in record.files if sizes.get(one.path) != one.size_bytes]
-        expected = len(record.files) + self.audio_files + 1
-        if lost or len(sizes) != expected:
-            said = (
-                f"{lost[0]} is not as it was written" if lost else f"{len(sizes)} files where {expected} were written"
-            )
-            raise LakeError(f"{self.root.uri}: {said}; the same command line begins again")
+        unseen = {one.path: one.size_bytes for one in record.files}
+        others = 0
+        for info in self.root.list():
+            if unseen.get(info.path) == info.size_bytes:
+                del unseen[info.path]
+            else:
+                others += 1
+        if unseen or others != self.audio_files + 1:
+            lost = next(iter(unseen), f"one of {self.audio_files} audio files")
+            raise LakeError(f"{self.root.uri}: {lost} is not as it was written; the same command line begins again")
 
 
 @contextmanager
@@ -126,7 +128,7 @@ def begun(uri: str, release: ReleaseRecord, form: Form) -> Iterator[Target]:
             yield target
         except ConsentError:
             target.close()
-            _make_room(root)
+            _remove(root, [info.path for info in root.list() if _OURS.fullmatch(info.path)])
             raise
         finally:
             target.close()
@@ -156,7 +158,12 @@ def _make_room(root: Root) -> None:
     foreign = next((path for path in paths if path != STARTED and not _OURS.fullmatch(path)), None)
     if foreign is not None:
         raise ConfigError(f"{root.uri} holds {foreign}, which is no part of an export; name another folder")
-    for path in sorted(paths, key=lambda path: path == STARTED):
+    _remove(root, [path for path in paths if path != STARTED])
+
+
+def _remove(root: Root, paths: Iterable[str]) -> None:
+    """The marker last: without it, what is left could not be told from a person's own files."""
+    for path in (*paths, STARTED):
         root.delete(path)
 
 

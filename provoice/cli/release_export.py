@@ -61,10 +61,14 @@ def export_command(
     from provoice.release_export import export_release, told
 
     name, version = release
-    record = export_release(
-        lake_uri, name, version, out, Form(form), owner=owner, purpose=purpose, skip_denied=skip_denied,
-        shard_bytes=shard_size,
-    )  # fmt: skip
+    try:
+        record = export_release(
+            lake_uri, name, version, out, Form(form), owner=owner, purpose=purpose, skip_denied=skip_denied,
+            shard_bytes=shard_size,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        click.echo(f"\n{out} is unfinished; the same command line makes it again", err=True)
+        raise
     click.echo(record.model_dump_json() + "\n" if as_json else told(record, out), nl=False)
 
 

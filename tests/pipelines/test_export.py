@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -112,6 +111,17 @@ def test_where_it_is_refused_at_the_last_check_nothing_is_left(tmp_path):
     assert files(tmp_path) == {}
 
 
+def test_where_consent_is_refused_somebody_else_s_file_is_left_and_nothing_of_ours(tmp_path):
+    def refused():
+        yield SAMPLES[0]
+        (tmp_path / "notes.txt").write_text("mine")
+        raise ConsentError("withdrawn")
+
+    with pytest.raises(ConsentError, match="withdrawn"):
+        exported(refused(), tmp_path, Form.NEMO)
+    assert files(tmp_path) == {"notes.txt": b"mine"}
+
+
 class TestPlaces:
     def test_a_finished_export_is_not_written_over(self, tmp_path):
         exported(SAMPLES, tmp_path)
@@ -191,11 +201,11 @@ def test_object_stores_get_the_same_bytes(tmp_path, form):
         root.filesystem.rm(root.base, recursive=True)
 
 
-def test_a_release_without_rows_is_exported_too(tmp_path):
-    for form in Form:
-        made = export_to(tmp_path / form.value, form, [])
-        assert made.utterances == 0
-        assert json.loads((tmp_path / form.value / "croissant.json").read_text())["name"] == "gold"
+@EACH_FORM
+def test_where_nothing_is_left_nothing_is_written(tmp_path, form):
+    with pytest.raises(ConsentError, match="nothing to export"):
+        exported([], tmp_path, form)
+    assert files(tmp_path) == {}
 
 
 def test_audio_that_is_none_is_said_in_one_line(tmp_path):

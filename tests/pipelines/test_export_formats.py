@@ -9,7 +9,6 @@ import sys
 from glob import glob
 
 import numpy as np
-import pyarrow.parquet
 import pytest
 import soundfile
 
@@ -227,8 +226,3 @@ class TestHuggingFace:
         shards = [one for one in record.files if one.kind == "data"]
         assert [one.rows for one in shards] == [1000, 1000, 100]
         assert load(str(tmp_path / "out"))["key"][:] == [one.key for one in many]
-
-    def test_a_release_without_rows_is_a_table_without_rows(self, tmp_path):
-        export_to(tmp_path, Form.HUGGINGFACE, [])
-        table = pyarrow.parquet.read_table(tmp_path / "data/train-00000.parquet")
-        assert (len(table), table.column_names[0]) == (0, "audio")

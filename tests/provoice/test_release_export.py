@@ -213,6 +213,18 @@ def test_what_was_erased_is_refused_or_left_out(made, tmp_path):
     assert keys_in(tmp_path / "out") == made.keys - gone
 
 
+def test_what_nobody_may_use_any_more_is_not_exported(made, tmp_path):
+    for person in made.keys_of:
+        withdraw(made, person)
+    with pytest.raises(ConsentError, match="no utterance may be used any more"):
+        exported(made, tmp_path / "out", skip_denied=True)
+    nobody = USE.model_copy(update={"until": datetime(2200, 1, 1, tzinfo=UTC)})
+    release_of(made.lake, version=2, wanted=nobody)
+    with pytest.raises(ConfigError, match="holds no utterance"):
+        exported(made, tmp_path / "out", skip_denied=True)
+    assert files(tmp_path / "out") == {}
+
+
 def test_a_launcher_s_rank_does_not_make_it_a_part(made, tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
@@ -266,6 +278,10 @@ def refused(command, *words):
 
 
 class TestTyped:
+    def test_every_form_can_be_typed(self):
+        (option,) = (one for one in export_command.params if one.name == "form")
+        assert list(option.type.choices) == [form.value for form in Form]
+
     def test_export_tells_what_it_wrote_and_left_out(self, made, tmp_path):
         withdraw(made, "p1")
         words = (made.uri, NAME, tmp_path / "out", "--format", "nemo", "--owner", OWNER)
