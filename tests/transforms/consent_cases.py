@@ -151,7 +151,7 @@ def random_vocabulary(chance: random.Random, version: str = "1") -> Vocabulary:
     """Every facet with some of its terms left out, most often none."""
     facets = {name: FACETS[kind] for name, kind in KIND.items()}
     for name, facet in facets.items():
-        if chance.random() < 0.15:
+        if chance.random() < 0.06:
             gone = chance.choice(list(facet.terms))
             terms = {
                 term: Term(broader=tuple(b for b in about.broader if b != gone))
@@ -159,7 +159,7 @@ def random_vocabulary(chance: random.Random, version: str = "1") -> Vocabulary:
                 if term != gone
             }
             facets[name] = facet.model_copy(update={"terms": terms})
-    actions = tuple(chance.choice([["train_asr", "evaluate"], ["evaluate"]])) if chance.random() < 0.1 else None
+    actions = tuple(chance.choice([["train_asr", "evaluate"], ["evaluate"]])) if chance.random() < 0.06 else None
     return Vocabulary(version=version, **({"actions": actions} if actions else {}), **facets)
 
 
@@ -182,7 +182,7 @@ def random_use(chance: random.Random) -> Use:
     """Concrete in one or two facets; now and then in all, or for the whole breadth."""
     concrete = chance.choice([(), (), *[tuple(chance.sample(TERMS, k)) for k in (1, 1, 1, 2, 2, 6)]])
     # The last words of each are unknown ones: rarely asked for.
-    words = {name: WORDS[KIND[name]][: None if chance.random() < 0.05 else -1] for name in TERMS}
+    words = {name: WORDS[KIND[name]][: None if chance.random() < 0.03 else -1] for name in TERMS}
     terms = {name: chance.choice(words[name]) if name in concrete else "any" for name in TERMS}
     return Use(action=chance.choice(["train_asr", "train_asr", "evaluate"]), until=chance.choice(INSTANTS), **terms)
 
@@ -217,21 +217,21 @@ def _random_scope(chance: random.Random, tag: str) -> DataScope:
     return DataScope(kind="all")
 
 
-def random_event(chance: random.Random, use: Use, tag: str, number: int, kinds: str = "ggggggec") -> Event:
+def random_event(chance: random.Random, use: Use, tag: str, number: int, kinds: str = "gggggggeec") -> Event:
     """A grant, an ending or a changed catalogue row, of one of three people; ids repeat now and then."""
-    subject = f"{tag}{chance.choice(['anna', 'bert', 'bert', 'cleo'])}"
+    subject = f"{tag}{chance.choice(['anna', 'anna', 'bert', 'bert', 'cleo'])}"
     event_id = f"{tag}e{number}" if chance.random() < 0.93 else f"{tag}e{chance.randint(0, 6)}"
     kind = chance.choice(kinds)
     if kind == "g":
         begin, end = chance.choice([(INSTANTS[0], INSTANTS[-1])] * 3 + [tuple(sorted(chance.sample(INSTANTS, 2)))])
         rules = [random_rule(chance, use) for _ in range(chance.choice([1, 1, 2, 3]))]
         held = grant(
-            subject, f"{tag}g{chance.randint(0, 4)}", rules, valid_from=begin, valid_until=end,
+            subject, f"{tag}g{chance.randint(0, 9)}", rules, valid_from=begin, valid_until=end,
             scope=_random_scope(chance, tag),
         )  # fmt: skip
         return given(held).model_copy(update={"event_id": event_id})
     if kind == "e":
-        named = chance.choice([None, *(f"{tag}g{n}" for n in range(5))])
+        named = chance.choice([None, *(f"{tag}g{n}" for n in range(10))])
         return ended(subject, named, chance.choice(ENDINGS), name=event_id)
     return Event(
         event_id=event_id,
@@ -244,14 +244,14 @@ def random_event(chance: random.Random, use: Use, tag: str, number: int, kinds: 
 
 
 def random_record(chance: random.Random, tag: str) -> ConsentRecord:
-    people = [f"{tag}{name}" for name in ("anna", "bert", "cleo", *(["dora"] if chance.random() < 0.1 else []))]
+    people = [f"{tag}{name}" for name in ("anna", "bert", *(["cleo", "dora"] if chance.random() < 0.2 else []))]
     return ConsentRecord(
-        tuple(chance.sample(people, 0 if chance.random() < 0.02 else chance.choice([1, 1, 1, 1, 2, 2, 3]))),
+        tuple(chance.sample(people, 0 if chance.random() < 0.02 else min(len(people), chance.choice([1, 1, 1, 1, 2, 2, 3])))),
         chance.random() < 0.98,
         "r",
         f"{tag}{chance.choice(['p', 'p', 'q', 's'])}",
         collected_at=chance.choice([None, *INSTANTS]),
-        grant_ids=tuple(f"{tag}g{n}" for n in chance.choice([(), (), (), (1,), (0, 2), (1, 3, 4), (9,)])),
+        grant_ids=tuple(f"{tag}g{n}" for n in chance.choice([(), (), (), (), (), (1,), (0, 2, 4, 6, 8), (1, 3, 5, 7), (20,)])),
         catalogue_row_sha256=chance.choice([None, "d1", "d1"]),
     )
 
@@ -259,7 +259,7 @@ def random_record(chance: random.Random, tag: str) -> ConsentRecord:
 def random_batch(chance: random.Random, worlds: int = 20, records: int = 10) -> Batch:
     """One use at one instant over `worlds` small ledgers, `records` asked about in each."""
     use = random_use(chance)
-    at = chance.choice([instant for instant in INSTANTS if instant <= use.until or chance.random() < 0.1] or INSTANTS)
+    at = chance.choice([instant for instant in INSTANTS if instant <= use.until or chance.random() < 0.05] or INSTANTS)
     batch = Batch(_spoken(chance), [], use, at)
     for number in range(worlds):
         tag = f"{number}."

@@ -7,12 +7,12 @@ use and an instant (`words`, `asked`), and each record joins the answers of its 
 again for a release, from its own justifications and what the ledger has said since.
 """
 
-from transforms.consent_table.decided import decide_table
+from transforms.consent_table.decided import Asked, ask, decide_asked, decide_table
 from transforms.consent_table.folded import ConsentTables, tables_of
 from transforms.consent_table.rechecked import recheck_table
 from transforms.consent_table.runs import CONSENT_COLUMNS, consent_runs, file_runs, with_source_ids
 
 __all__ = [
-    "CONSENT_COLUMNS", "ConsentTables", "consent_runs", "decide_table", "file_runs", "recheck_table", "tables_of",
-    "with_source_ids",
+    "CONSENT_COLUMNS", "Asked", "ConsentTables", "ask", "consent_runs", "decide_asked", "decide_table", "file_runs",
+    "recheck_table", "tables_of", "with_source_ids",
 ]  # fmt: skip

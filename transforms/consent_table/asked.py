@@ -83,7 +83,9 @@ def _speaking(rules: Rules, use: Use, vocabulary: Vocabulary | None, kind: Flags
     is_permit = kind is rules.permits
     for name in WORDS:
         offsets, codes, words = rules.words[name]
-        used = np.unique(codes[np.repeat(speaking, np.diff(offsets))])
+        is_used = np.zeros(len(words), np.bool_)
+        is_used[codes[np.repeat(speaking, np.diff(offsets))]] = True
+        used = np.flatnonzero(is_used)
         hits = np.zeros(len(words), np.bool_)
         ask = permitting if is_permit else prohibiting
         hits[used] = ask(name, [words[code] for code in used], use, vocabulary)

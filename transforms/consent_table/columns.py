@@ -76,7 +76,8 @@ def _is_kin(kind: pa.DataType, wanted: pa.DataType) -> bool:
 
 def instants(column: pa.Array, null: int) -> Ints:
     """Microseconds since 1970, and `null` where none is stated."""
-    found: Ints = column.cast(pa.int64()).fill_null(null).to_numpy(zero_copy_only=False)
+    numbers = column.cast(pa.int64())
+    found: Ints = (numbers.fill_null(null) if numbers.null_count else numbers).to_numpy(zero_copy_only=False)
     return found
 
 
@@ -143,7 +144,8 @@ def is_among(keys: Ints, known: Ints) -> Flags:
 
 def taken(values: pa.Array, places_: Ints) -> pa.Array:
     """The values at these places; null for -1."""
-    return values.take(pa.array(places_, mask=places_ < 0))
+    is_nowhere = places_ < 0
+    return values.take(pa.array(places_, mask=is_nowhere if is_nowhere.any() else None))
 
 
 def pair_keys(left: pa.Array, right: pa.Array) -> pa.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -12,7 +13,7 @@ from schemas.consent import DenyReason, Use
 from schemas.consent_tables import CONSENT_RECORD_FIELDS, DECISIONS_SCHEMA, JUSTIFICATION
 from schemas.quick_arrow import never_import_pandas_for_a_question
 from schemas.tables import INSTANT
-from transforms.consent_table.asked import CODE, PERMITTED, REASON_NAMES, answers
+from transforms.consent_table.asked import CODE, PERMITTED, REASON_NAMES, Answers, answers
 from transforms.consent_table.columns import (
     Flags,
     Ints,
@@ -28,13 +29,36 @@ from transforms.consent_table.columns import (
     whole,
 )  # fmt: skip
 from transforms.consent_table.folded import ConsentTables
-from transforms.consent_table.subjects import Voices, records_of, tell, voices_of
+from transforms.consent_table.subjects import Alike, Voices, ask_alike, records_of, tell, voices_of
 from transforms.consent_table.words import has_unknown_terms
 
 PAIR_FIELDS = (pa.field("source_root", pa.string()), pa.field("source_path", pa.string()))
 """May stand in a table of records in place of `source_id`."""
+UNKNOWN_SOURCE = -2
 _ID_FIELD = next(field for field in CONSENT_RECORD_FIELDS if field.name == "source_id")
 _OTHER_FIELDS = tuple(field for field in CONSENT_RECORD_FIELDS if field is not _ID_FIELD)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A use that every grant has been asked for: what `decide_asked` needs for any number of tables of records."""
+
+    use: Use
+    tables: ConsentTables
+    refusal: int
+    """What is wrong with the use itself; PERMITTED if nothing."""
+    answers: Answers
+    alike: Alike
+
+
+def ask(use: Use, tables: ConsentTables, at: datetime) -> Asked:
+    """Asks every grant for `use`, as of `at` and the position of `tables`."""
+    never_import_pandas_for_a_question()
+    refusal = CODE[DenyReason.TOO_LATE] if at > use.until else PERMITTED
+    if has_unknown_terms(use, tables.vocabulary):
+        refusal = CODE[DenyReason.UNKNOWN_TERM]
+    found = answers(tables.grants, use, tables.vocabulary, micros(at), micros(use.until))
+    return Asked(use, tables, refusal, found, ask_alike(tables.grants, found))
 
 
 def decide_table(records: pa.Table, use: Use, tables: ConsentTables, at: datetime) -> pa.Table:
@@ -44,32 +68,42 @@ def decide_table(records: pa.Table, use: Use, tables: ConsentTables, at: datetim
     `source_path`. What cannot be read as stated denies: a null source is a changed one, a null subject an incomplete
     list. Raises ConsentError for a column that is missing or of another type.
     """
-    never_import_pandas_for_a_question()
+    return decide_asked(records, ask(use, tables, at))
+
+
+def decide_asked(records: pa.Table, asked: Asked) -> pa.Table:
+    """`decide_table` for one table of several: what does not depend on the records has been asked once."""
+    tables, grants, found = asked.tables, asked.tables.grants, asked.answers
     columns, source = read_records(records, tables)
     voices = voices_of(columns["subject_ids"])
     own = record_reasons(columns, source, voices, tables)
-    own[(own == PERMITTED) & has_unknown_terms(use, tables.vocabulary)] = CODE[DenyReason.UNKNOWN_TERM]
-    own[(own == PERMITTED) & (at > use.until)] = CODE[DenyReason.TOO_LATE]
-    grants = tables.grants
-    found = answers(grants, use, tables.vocabulary, micros(at), micros(use.until))
-    told = tell(voices, records_of(columns, source, tables.sources.num_rows, grants), grants, found)
+    own[own == PERMITTED] = asked.refusal
+    told = tell(voices, records_of(columns, source, tables.sources.num_rows, grants), grants, found, asked.alike)
     justifications = {
         "grant_id": taken(grants.ids, told.grant),
         "rule": taken(pa.array(found.rule.astype(np.int32)), told.grant),
         "until": taken(_instants(found.until), told.grant),
         "ends_at": taken(_instants(grants.ends), told.grant),
     }
-    return decisions(own, voices, told.code, justifications, justifications["grant_id"], use)
+    return decisions(own, voices, told.code, justifications, justifications["grant_id"], asked.use)
 
 
 def read_records(records: pa.Table, tables: ConsentTables) -> tuple[dict[str, pa.Array], Ints]:
-    """The columns, and each record's place among the sources that the ledger speaks of (-1: it does not)."""
-    if {"source_root", "source_path"} <= set(records.schema.names):
-        columns = typed(records, (*_OTHER_FIELDS, *PAIR_FIELDS), "records")
-        columns["source_id"] = pair_keys(columns["source_root"], columns["source_path"])
-        return columns, places(columns["source_id"], whole(tables.sources["pair"]))
-    columns = typed(records, CONSENT_RECORD_FIELDS, "records")
-    return columns, places(columns["source_id"], whole(tables.sources["source_id"]))
+    """The columns, and each record's place among the sources that the ledger speaks of: -1 where it does not, -2 where
+    nobody knows which source it is."""
+    if "source_id" in records.schema.names:
+        columns = typed(records, CONSENT_RECORD_FIELDS, "records")
+        source = places(columns["source_id"], whole(tables.sources["source_id"]))
+        source[flags(pc.is_null(columns["source_id"]))] = UNKNOWN_SOURCE
+        return columns, source
+    columns = typed(records, (*_OTHER_FIELDS, *PAIR_FIELDS), "records")
+    root, path = columns["source_root"], columns["source_path"]
+    source = np.full(len(path), -1, np.int64)
+    # Few sources are spoken of; most records are done with by their path alone.
+    rows = np.flatnonzero(places(path, whole(tables.sources["source_path"])) >= 0)
+    source[rows] = places(pair_keys(taken(root, rows), taken(path, rows)), whole(tables.sources["pair"]))
+    source[flags(pc.or_(pc.is_null(root), pc.is_null(path)))] = UNKNOWN_SOURCE
+    return columns, source
 
 
 def record_reasons(columns: dict[str, pa.Array], source: Ints, voices: Voices, tables: ConsentTables) -> Ints:
@@ -84,7 +118,7 @@ def record_reasons(columns: dict[str, pa.Array], source: Ints, voices: Voices, t
 
 
 def _has_changed(columns: dict[str, pa.Array], source: Ints, tables: ConsentTables) -> Flags:
-    changed = flags(pc.is_null(columns["source_id"])).copy()
+    changed = np.asarray(source == UNKNOWN_SOURCE)
     places_, digests = tables.changes
     # A source stands here once, or, where nobody can tell which change was the last, as often as it changed.
     order = np.argsort(places_, kind="stable")

@@ -39,6 +39,7 @@ ENDINGS = {
     EventType.REFUSED: DenyReason.REFUSED,
     EventType.WITHDRAWN: DenyReason.WITHDRAWN,
 }
+_CHANGED = EventType.CATALOGUE_CHANGED
 WORDS = ("action", *TERMS)
 SCOPE_ALL, SCOPE_RECORDINGS, SCOPE_COLLECTED, SCOPE_UNREADABLE = range(4)
 _READ = tuple(
@@ -91,7 +92,7 @@ class ConsentTables:
     position: int
     grants: Grants
     sources: pa.Table
-    """`source_id` and `pair` (one text of root and path) of every source that the events speak of, each once."""
+    """`source_id`, `source_path` and `pair` (one text of root and path) of each source that the events speak of."""
     changes: tuple[Ints, pa.Array]
     """(place in `sources`, catalogue digest from now on), one per source that changed: the newest."""
     endings: pa.Table
@@ -114,92 +115,101 @@ def folded(events: pa.Table, position: int, *, keeps_repeats: bool = False) -> C
     """`tables_of`; with `keeps_repeats` nothing counts as said before, for whoever cannot see what was said before:
     every grant, every change of a catalogue row and every vocabulary stays in."""
     never_import_pandas_for_a_question()
-    table = _in_order(events, position)
+    columns, rows = _in_order(events, position)
     if not keeps_repeats:
-        table = table.filter(pa.array(firsts(whole(table["event_id"]))))
-    kinds = whole(table["type"])
-    given = table.filter(pc.and_(pc.equal(kinds, "given"), pc.is_valid(whole(table["grant"]))))
-    given = given.filter(pc.and_(pc.is_valid(given["subject_id"]), pc.is_valid(given["grant_id"])))
+        rows = rows[firsts(columns["event_id"].take(pa.array(rows)))]
+    kinds = columns["type"].take(pa.array(rows))
+    of_kind = {kind: rows[flags(pc.equal(kinds, kind.value))] for kind in EventType}
+    given = of_kind[EventType.GIVEN]
+    for name in ("subject_id", "grant_id", "grant"):
+        given = given[flags(pc.is_valid(columns[name].take(pa.array(given))))]
     if not keeps_repeats:
-        given = given.filter(pa.array(firsts(whole(given["grant_id"]))))
-    endings = table.filter(pc.is_in(kinds, pa.array([kind.value for kind in ENDINGS])))
-    endings = endings.select(["subject_id", "grant_id", "type", "position"]).combine_chunks()
-    changed = table.filter(pc.equal(kinds, "catalogue_changed"))
-    sources, listed, changes = _sources(given, changed, keeps_repeats)
+        given = given[firsts(columns["grant_id"].take(pa.array(given)))]
+    ending = rows[flags(pc.is_in(kinds, pa.array([kind.value for kind in ENDINGS])))]
+    endings = _picked(columns, ("subject_id", "grant_id", "type", "position"), ending)
+    changed = _picked(columns, ("source_root", "source_path", "catalogue_row_sha256"), of_kind[_CHANGED])
+    said = columns["vocabulary"].take(pa.array(of_kind[EventType.VOCABULARY]))
+    given, subjects, owner = _by_subject(columns, given)
+    held = _picked(columns, ("position", "grant_id", "grant"), given)
+    sources, listed, changes = _sources(held, changed, keeps_repeats)
     return ConsentTables(
         position=position,
-        grants=_grants(given, endings, listed, sources.num_rows),
+        grants=_grants(held, subjects, owner, _ended(held, subjects, owner, endings), listed),
         sources=sources,
         changes=changes,
         endings=endings,
-        vocabularies=_vocabularies(table.filter(pc.equal(kinds, "vocabulary"))["vocabulary"], keeps_repeats),
+        vocabularies=_vocabularies(said, keeps_repeats),
     )
 
 
-def _in_order(events: pa.Table, position: int) -> pa.Table:
-    table = pa.table(typed(events, _READ, "events"))
-    number = instants(table["position"].combine_chunks(), LATEST) if table.num_rows else np.zeros(0, np.int64)
-    if np.any(number > position):
-        table, number = table.filter(pa.array(number <= position)), number[number <= position]
-    return table if np.all(number[:-1] <= number[1:]) else table.take(pa.array(np.argsort(number, kind="stable")))
+def _in_order(events: pa.Table, position: int) -> tuple[dict[str, pa.Array], Ints]:
+    """The columns, and the rows up to `position` in order of position."""
+    columns = typed(events, _READ, "events")
+    number = instants(columns["position"], LATEST)
+    rows = np.flatnonzero(number <= position)
+    number = number[rows]
+    return columns, rows if np.all(number[:-1] <= number[1:]) else rows[np.argsort(number, kind="stable")]
 
 
-def _vocabularies(texts: pa.ChunkedArray, keeps_all: bool) -> tuple[Vocabulary, ...]:
+def _picked(columns: dict[str, pa.Array], names: tuple[str, ...], rows: Ints) -> pa.Table:
+    return pa.table({name: columns[name].take(pa.array(rows)) for name in names})
+
+
+def _by_subject(columns: dict[str, pa.Array], given: Ints) -> tuple[Ints, pa.Array, Ints]:
+    """The rows in order of subject and grant, the sorted subjects, and the place among them of each row's."""
+    owners, ids = (columns[name].take(pa.array(given)) for name in ("subject_id", "grant_id"))
+    subjects = owners.unique()
+    subjects = subjects.take(pc.sort_indices(subjects))
+    owner = places(owners, subjects)
+    by_id = pc.sort_indices(ids).to_numpy()
+    order = by_id[np.argsort(owner[by_id], kind="stable")]
+    return given[order], subjects, owner[order]
+
+
+def _vocabularies(texts: pa.Array, keeps_all: bool) -> tuple[Vocabulary, ...]:
     try:
         return tuple(Vocabulary.model_validate_json(text) for text in texts.to_pylist()[0 if keeps_all else -1 :])
     except ValidationError as error:
         raise ConsentError(f"the ledger's vocabulary cannot be read: {error.error_count()} faults in it") from None
 
 
-def _sources(
-    given: pa.Table, changed: pa.Table, keeps_all: bool
-) -> tuple[pa.Table, tuple[Ints, Ints], tuple[Ints, pa.Array]]:
-    """Sources spoken of; (row of `given`, source) that scopes list; (source, digest) of those that changed."""
-    counts, refs = lists(pc.struct_field(whole(given["grant"]), ["recordings"]))
-    is_listing = pc.equal(pc.struct_field(whole(given["grant"]), ["scope"]), "recordings")
-    grant = np.repeat(np.arange(given.num_rows, dtype=np.int64), np.diff(counts))
+def _sources(given: pa.Table, changed: pa.Table, keeps_all: bool) -> tuple[pa.Table, Ints, tuple[Ints, pa.Array]]:
+    """Sources spoken of; `Grants.listed`; (source, digest) of those that changed."""
+    grants = whole(given["grant"])
+    offsets, refs = lists(pc.struct_field(grants, ["recordings"]))
     roots = pa.concat_arrays([pc.struct_field(refs, ["root"]), whole(changed["source_root"])])
     paths = pa.concat_arrays([pc.struct_field(refs, ["path"]), whole(changed["source_path"])])
-    every = pa.table({"root": roots, "path": paths, "pair": pair_keys(roots, paths)})
-    once = every.filter(pa.array(firsts(whole(every["pair"]))))
-    once = once.filter(pc.is_valid(once["pair"])).combine_chunks()
-    ids = source_ids(whole(once["root"]), whole(once["path"]))
-    code = places(whole(every["pair"]), whole(once["pair"]))
-    listed = (code[: len(grant)] >= 0) & is_listing.fill_null(False).to_numpy(zero_copy_only=False)[grant]
+    pairs = pair_keys(roots, paths)
+    once = pa.array(np.flatnonzero(firsts(pairs) & flags(pc.is_valid(pairs))))
+    known, roots, paths = pairs.take(once), roots.take(once), paths.take(once)
+    sources = pa.table({"source_id": source_ids(roots, paths), "source_path": paths, "pair": known})
+    code = places(pairs, known)
+    grant = np.repeat(np.arange(len(grants), dtype=np.int64), np.diff(offsets))
+    is_listing = flags(pc.equal(pc.struct_field(grants, ["scope"]), "recordings"))[grant] & (code[: len(grant)] >= 0)
+    listed = np.sort((grant * max(1, len(known)) + code[: len(grant)])[is_listing])
     source, digest = code[len(grant) :], whole(changed["catalogue_row_sha256"])
     if not keeps_all:
         newest = firsts(pa.array(source[::-1]))[::-1]
         source, digest = source[newest], digest.filter(pa.array(newest))
-    sources = pa.table({"source_id": ids, "pair": whole(once["pair"])})
-    return sources, (grant[listed], code[: len(grant)][listed]), (source, digest)
+    return sources, listed, (source, digest)
 
 
-def _grants(given: pa.Table, endings: pa.Table, listed: tuple[Ints, Ints], n_sources: int) -> Grants:
-    subjects = whole(given["subject_id"]).unique()
-    subjects = subjects.take(pc.sort_indices(subjects))
-    owner = places(whole(given["subject_id"]), subjects)
-    rank = np.empty(given.num_rows, np.int64)
-    rank[pc.sort_indices(whole(given["grant_id"])).to_numpy()] = np.arange(given.num_rows)
-    order = np.lexsort((rank, owner))
-    place = np.empty(given.num_rows, np.int64)
-    place[order] = np.arange(given.num_rows)
-    given, owner = given.take(pa.array(order)).combine_chunks(), owner[order]
+def _grants(given: pa.Table, subjects: pa.Array, owner: Ints, ended: pa.Array, listed: Ints) -> Grants:
     grant = whole(given["grant"])
-    starts = offsets_of(np.bincount(owner, minlength=len(subjects) + 1))
     # A window that cannot be read is never open.
     ends = instants(pc.struct_field(grant, ["valid_until"]), EARLIEST)
     scope = _scopes(grant)
     return Grants(
         subjects=subjects,
-        starts=starts,
+        starts=offsets_of(np.bincount(owner, minlength=len(subjects) + 1)),
         ids=whole(given["grant_id"]),
-        ended=_ended(given, owner, subjects, endings),
+        ended=ended,
         begins=instants(pc.struct_field(grant, ["valid_from"]), LATEST),
         ends=np.where(scope == SCOPE_UNREADABLE, EARLIEST, ends),
         scope=scope,
         collected_from=instants(pc.struct_field(grant, ["collected_from"]), LATEST),
         collected_until=instants(pc.struct_field(grant, ["collected_until"]), EARLIEST),
-        listed=np.sort(place[listed[0]] * max(1, n_sources) + listed[1]),
+        listed=listed,
         rules=_rules(pc.struct_field(grant, ["rules"]), ends),
     )
 
@@ -209,7 +219,7 @@ def _scopes(grant: pa.Array) -> NDArray[np.int8]:
     scope = places(pc.struct_field(grant, ["scope"]), pa.array(["all", "recordings", "collected"]))
     offsets, refs = lists(pc.struct_field(grant, ["recordings"]))
     pairs = pc.and_(pc.is_valid(pc.struct_field(refs, ["root"])), pc.is_valid(pc.struct_field(refs, ["path"])))
-    lacks_one = np.diff(offsets_of(~pairs.to_numpy(zero_copy_only=False))[offsets]) > 0
+    lacks_one = np.diff(offsets_of(~flags(pairs))[offsets]) > 0
     bounds = [pc.is_null(pc.struct_field(grant, [name])) for name in ("collected_from", "collected_until")]
     lacks_end = flags(pc.or_(*bounds))
     unreadable = (scope < 0) | ((scope == SCOPE_RECORDINGS) & (lacks_one | (np.diff(offsets) == 0)))
@@ -217,7 +227,7 @@ def _scopes(grant: pa.Array) -> NDArray[np.int8]:
     return np.where(unreadable, SCOPE_UNREADABLE, scope).astype(np.int8)
 
 
-def _ended(given: pa.Table, owner: Ints, subjects: pa.Array, endings: pa.Table) -> pa.Array:
+def _ended(given: pa.Table, subjects: pa.Array, owner: Ints, endings: pa.Table) -> pa.Array:
     """What ended each grant first: an ending that names it, whenever, or one of the subject's all, recorded later."""
     end_of, at = places(whole(endings["subject_id"]), subjects), instants(whole(endings["position"]), LATEST)
     first = np.full(given.num_rows, LATEST, np.int64)

@@ -96,33 +96,49 @@ def records_of(columns: dict[str, pa.Array], source: Ints, n_sources: int, grant
     return Records(source, n_sources, instants(columns["collected_at"], LATEST), is_narrowed, counting)
 
 
-def tell(voices: Voices, records: Records, grants: Grants, answers: Answers) -> Told:
+@dataclass(frozen=True, slots=True, eq=False)
+class Alike:
+    """What each subject (and nobody, the last) says to any record: most people's grants speak of all alike."""
+
+    told: Told
+    is_scoped: Flags
+    """Some grant of theirs speaks of some recordings only: they must be asked for each."""
+
+
+def ask_alike(grants: Grants, answers: Answers) -> Alike:
+    """What every subject tells, as far as it is the same for all records that name no grants."""
+    is_scoped = np.diff(offsets_of(grants.scope != SCOPE_ALL)[grants.starts]) > 0
+    told = Told(np.full(len(is_scoped), CODE[DenyReason.NO_GRANT]), np.full(len(is_scoped), -1, np.int64))
+    plain = np.flatnonzero(~is_scoped)
+    found = _ask(plain, None, None, grants, answers)
+    told.code[plain], told.grant[plain] = found.code, found.grant
+    return Alike(told, is_scoped)
+
+
+def tell(voices: Voices, records: Records, grants: Grants, answers: Answers, alike: Alike) -> Told:
     """What each voice's grants say: the first that prohibits, else the one that permits longest, else the nearest."""
     subject = places(voices.subject, grants.subjects)
     subject[subject < 0] = len(grants.subjects)
-    # Most people's grants speak of all recordings alike: they are asked once, and not for each record.
-    is_scoped = np.diff(offsets_of(grants.scope != SCOPE_ALL)[grants.starts]) > 0
-    alike = ~(is_scoped[subject] | records.is_narrowed[voices.record])
-    own = np.flatnonzero(~alike)
-    asked = np.concatenate([np.arange(len(grants.subjects) + 1), subject[own]])
-    about = np.concatenate([np.full(len(grants.subjects) + 1, -1), voices.record[own]])
-    which = subject.copy()
-    which[own] = np.arange(len(own)) + len(grants.subjects) + 1
-    told = _ask(asked, about, records, grants, answers)
-    return Told(told.code[which], told.grant[which])
+    told = Told(alike.told.code[subject], alike.told.grant[subject])
+    own = np.flatnonzero(alike.is_scoped[subject] | records.is_narrowed[voices.record])
+    found = _ask(subject[own], voices.record[own], records, grants, answers)
+    told.code[own], told.grant[own] = found.code, found.grant
+    return told
 
 
-def _ask(subject: Ints, record: Ints, records: Records, grants: Grants, answers: Answers) -> Told:
-    """Each question is a subject and a record, or -1 for any record that the subject's grants treat alike."""
+def _ask(subject: Ints, record: Ints | None, records: Records | None, grants: Grants, answers: Answers) -> Told:
+    """What each subject says to the record beside it; without records, to any that all of its grants cover alike."""
     question, grant = spread(grants.starts[subject], grants.starts[subject + 1])
     starts = offsets_of(np.bincount(question, minlength=len(subject)))
-    about = record[question]
-    covers = _covers(grant, about, records, grants)
+    covers, counts = np.ones(len(grant), np.bool_), np.ones(len(grant), np.bool_)
+    if record is not None and records is not None:
+        covers = _covers(grant, record[question], records, grants)
+        counts = _counts(grant, record[question], records, grants)
     code = np.where(covers, answers.after[grant], CODE[DenyReason.OUT_OF_SCOPE])
     code = np.where(answers.before[grant] == PERMITTED, code, answers.before[grant])
     # Of those that permit the one that ends last, else the nearest to permitting; one that does not count is neither.
     score = np.where(code == PERMITTED, grants.ends[grant], EARLIEST + code)
-    score[~_counts(grant, about, records, grants)] = EARLIEST
+    score[~counts] = EARLIEST
     best = first_best(starts, score)
     is_told = best >= 0
     is_told[is_told] = score[best[is_told]] > EARLIEST
@@ -154,7 +170,7 @@ def _prohibit(told: Told, starts: Ints, grant: Ints, does: Flags) -> None:
 def _covers(grant: Ints, record: Ints, records: Records, grants: Grants) -> Flags:
     """Whether the scope of each grant covers the record beside it."""
     scope = grants.scope[grant]
-    covers = scope == SCOPE_ALL
+    covers: Flags = scope == SCOPE_ALL
     # Of a scope that cannot be read nobody can say that it does not; its grant never runs, so it only prohibits.
     covers |= scope == SCOPE_UNREADABLE
     listing = np.flatnonzero(scope == SCOPE_RECORDINGS)
@@ -164,14 +180,12 @@ def _covers(grant: Ints, record: Ints, records: Records, grants: Grants) -> Flag
     period = np.flatnonzero(scope == SCOPE_COLLECTED)
     when, of = records.collected_at[record[period]], grant[period]
     covers[period] = (grants.collected_from[of] <= when) & (when < grants.collected_until[of])
-    return covers
+    return np.asarray(covers)
 
 
 def _counts(grant: Ints, record: Ints, records: Records, grants: Grants) -> Flags:
-    """Whether the record lets the grant count; -1 is no record, and lets all."""
-    if not records.is_narrowed.any():
-        return np.ones(len(grant), np.bool_)
-    is_open = (record < 0) | ~records.is_narrowed[record]
-    narrowed = np.flatnonzero(~is_open)
-    is_open[narrowed] = is_among(record[narrowed] * max(1, len(grants.ids)) + grant[narrowed], records.counting)
-    return np.asarray(is_open)
+    """Whether the record beside each grant lets it count."""
+    counts = ~records.is_narrowed[record]
+    narrowed = np.flatnonzero(~counts)
+    counts[narrowed] = is_among(record[narrowed] * max(1, len(grants.ids)) + grant[narrowed], records.counting)
+    return np.asarray(counts)
