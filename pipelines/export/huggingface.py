@@ -55,7 +55,7 @@ def write(samples: Iterable[ExportSample], release: ReleaseRecord, target: Targe
 
 
 def _write_shard(
-    target: Target, name: str, schema: pa.Schema, group: list[Row], groups: Iterator[list[Row]], shard_bytes: int
+    target: Target, name: str, schema: pa.Schema, group: list[Row] | None, groups: Iterator[list[Row]], shard_bytes: int
 ) -> tuple[list[Row] | None, int]:
     """Writes groups until the shard is full; returns the first group of the next one, and the number of rows."""
     import pyarrow.parquet as pq
