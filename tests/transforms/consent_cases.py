@@ -1,4 +1,4 @@
-"""Worlds to decide in: small ledgers, the records and uses asked about, at random or all there are.
+"""Worlds to decide in: small ledgers, the records and uses asked about, at random.
 
 A batch is one ledger of many worlds that share nothing but the vocabulary, so that the evaluator decides them all at
 once while the reference looks at each world's own few events.
@@ -10,7 +10,6 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import chain, combinations_with_replacement, product
 from typing import Any
 
 import pyarrow as pa
@@ -166,7 +165,7 @@ def random_vocabulary(chance: random.Random, version: str = "1") -> Vocabulary:
 def _spoken(chance: random.Random) -> list[Event]:
     """No vocabulary, one, several, and one that is said again under the same event id."""
     count = chance.choice([0, *[1] * 12, 2, 3])
-    said = [
+    return [
         Event(
             event_id=f"vocabulary-{chance.randint(0, 4)}",
             type=EventType.VOCABULARY,
@@ -175,7 +174,6 @@ def _spoken(chance: random.Random) -> list[Event]:
         )
         for n in range(count)
     ]
-    return said
 
 
 def random_use(chance: random.Random) -> Use:
@@ -247,19 +245,15 @@ def random_event(chance: random.Random, use: Use, tag: str, number: int, kinds: 
 
 def random_record(chance: random.Random, tag: str) -> ConsentRecord:
     people = [f"{tag}{name}" for name in ("anna", "bert", *(["cleo", "dora"] if chance.random() < 0.2 else []))]
+    count = 0 if chance.random() < 0.02 else min(len(people), chance.choice([1, 1, 1, 1, 2, 2, 3]))
+    narrowed = chance.choice([(), (), (), (), (), (1,), (0, 2, 4, 6, 8), (1, 3, 5, 7), (20,)])
     return ConsentRecord(
-        tuple(
-            chance.sample(
-                people, 0 if chance.random() < 0.02 else min(len(people), chance.choice([1, 1, 1, 1, 2, 2, 3]))
-            )
-        ),
+        tuple(chance.sample(people, count)),
         chance.random() < 0.98,
         "r",
         f"{tag}{chance.choice(['p', 'p', 'q', 's'])}",
         collected_at=chance.choice([None, *INSTANTS]),
-        grant_ids=tuple(
-            f"{tag}g{n}" for n in chance.choice([(), (), (), (), (), (1,), (0, 2, 4, 6, 8), (1, 3, 5, 7), (20,)])
-        ),
+        grant_ids=tuple(f"{tag}g{n}" for n in narrowed),
         catalogue_row_sha256=chance.choice([None, "d1", "d1"]),
     )
 
@@ -274,56 +268,3 @@ def random_batch(chance: random.Random, worlds: int = 20, records: int = 10) -> 
         events = [random_event(chance, use, tag, n) for n in range(chance.choice([1, 2, 3, 4, 5, 6, 8, 10]))]
         batch.worlds.append(World(events, [random_record(chance, tag) for _ in range(records)]))
     return batch
-
-
-# --- all there are ----------------------------------------------------------------------------------------------------
-
-_RULES = (
-    rule(genre=["x"], medium=["any"], durable_until=INSTANTS[-1]),
-    rule(action=["train_asr"], genre=["xa", "y"]),
-    rule("prohibit", genre=["xb"]),
-)
-_FOUR = (INSTANTS[0], NOW - TICK, NOW, INSTANTS[-1])
-_WINDOWS = ((_FOUR[0], _FOUR[2]), (_FOUR[1], _FOUR[3]))
-_SPEECH = Vocabulary(version="1", **dict.fromkeys(TERMS, TREE))
-
-
-def small_questions() -> list[tuple[Use, datetime]]:
-    """Six uses at four instants, each of which is a boundary of a grant's window."""
-    asked: list[dict[str, Any]] = [{"genre": genre} for genre in ("x", "xa", "xb", "any", "yx")]
-    uses = [{"action": "train_asr", "until": _FOUR[3], **one} for one in asked]
-    uses.append({"action": "evaluate", "until": _FOUR[1], "genre": "xa"})
-    return [(Use(**{**dict.fromkeys(TERMS, "any"), **one}), at) for one in uses for at in _FOUR]
-
-
-def small_worlds(take: Callable[[int], bool] = lambda number: True) -> list[World]:
-    """Every world of one or two people with up to two grants of one or two rules, and, without regard to the order of
-    rules and grants, every world of three; those whose number `take` takes."""
-    ordered = [(one,) for one in _RULES] + list(product(_RULES, repeat=2))
-    unordered = [(one,) for one in _RULES] + [(_RULES[0], _RULES[1]), (_RULES[0], _RULES[2]), (_RULES[1], _RULES[2])]
-    people = _people(ordered, product)
-    few = _people(unordered, lambda held, repeat: combinations_with_replacement(held, repeat))
-    every = chain(product(people), product(people, repeat=2), combinations_with_replacement(few, 3))
-    return [_small_world(f"{number}.", of) for number, of in enumerate(every) if take(number)]
-
-
-def _people(lists: Sequence[Any], pairs: Callable[..., Iterable[Any]]) -> list[Any]:
-    return [(), *((held,) for held in lists), *pairs(lists, repeat=2)]
-
-
-def _small_world(tag: str, people: Sequence[Sequence[Sequence[Rule]]]) -> World:
-    events = []
-    for name, held in zip("abc", people, strict=False):
-        for number, rules in enumerate(held):
-            begin, end = _WINDOWS[number]
-            one = grant(f"{tag}{name}", f"{tag}{name}{number}", rules, valid_from=begin, valid_until=end)
-            events.append(given(one))
-    names = tuple(f"{tag}{name}" for name in "abc"[: len(people)])
-    return World(events, [ConsentRecord(names, True, "r", f"{tag}p")])
-
-
-def small_batches(worlds: list[World]) -> Iterator[Batch]:
-    """The worlds, asked every question."""
-    spoken = [Event(event_id="spoken", type=EventType.VOCABULARY, recorded_at=NOW, vocabulary=_SPEECH)]
-    for use, at in small_questions():
-        yield Batch(spoken, worlds, use, at)

@@ -14,9 +14,8 @@ from tests.transforms.consent_cases import (
     events_table,
     random_batch,
     records_table,
-    small_batches,
-    small_worlds,
 )
+from tests.transforms.consent_small_worlds import small_batches, small_worlds
 from transforms.consent import decide, fold
 from transforms.consent_reference import decide_reference
 from transforms.consent_table import decide_table, tables_of
