@@ -96,7 +96,9 @@ class Merger:
         group = kind, own_columns(rows.schema, kind)
         spool = self._spools.get(group)
         if spool is None:
-            spool = self._spools[group] = Spool(self._folder / f"spool-{next(self._names)}.parquet", rows.schema)
+            fields = _fields(table_of(kind))
+            schema = fields if rows.schema.equals(fields) else rows.schema  # that of a file may lack descriptions
+            spool = self._spools[group] = Spool(self._folder / f"spool-{next(self._names)}.parquet", schema)
         spool.add(rows)
         self._runs.setdefault(group, set()).update(run_ids(rows, kind).dictionary.to_pylist())
         if spool.size_bytes >= TARGET_BYTES:
@@ -200,8 +202,11 @@ def own_columns(schema: pa.Schema, kind: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((field.name, str(field.type)) for field in schema if field.name not in known))
 
 
+_UTTERANCES_SCHEMA = utterances_schema()
+
+
 def _fields(table: str) -> pa.Schema:
-    return RECORDINGS_SCHEMA if table == "recordings" else utterances_schema()
+    return RECORDINGS_SCHEMA if table == "recordings" else _UTTERANCES_SCHEMA
 
 
 def _united(rows: pa.Table, table: str) -> pa.Table:
@@ -209,6 +214,8 @@ def _united(rows: pa.Table, table: str) -> pa.Table:
     import pyarrow as pa
 
     fields = _fields(table)
+    if rows.schema.equals(fields):
+        return rows
     known = set(fields.names)
     own = sorted((field for field in rows.schema if field.name not in known), key=lambda field: str(field.name))
     schema = table_schema(table, tuple(fields), tuple(own))

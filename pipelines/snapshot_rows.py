@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MEMORY = "1GB"
+_ROWS_AT_ONCE = 16_384
+_PARTS_AT_ONCE = 512
 _NARROW = ("utterances", ["recording_id", "lineage.run_id"]), ("recordings", ["recording_id", "run_id"])
 
 
@@ -117,7 +119,23 @@ def _array(mask: npt.NDArray[np.bool_]) -> pa.Array:
 
 
 def read_parts(lake: Lake, parts: Iterator[StoredObject], columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Each part as a table, in order; several are fetched at a time, for latency."""
+    """The rows of all parts, in order, those of small parts of one schema together; several are fetched at a time, for
+    latency."""
+    import pyarrow as pa
+
+    held: list[pa.Table] = []
+    rows = 0
+    for table in _read_each(lake, parts, columns):
+        if held and (rows >= _ROWS_AT_ONCE or len(held) >= _PARTS_AT_ONCE or not table.schema.equals(held[0].schema)):
+            yield pa.concat_tables(held)
+            held, rows = [], 0
+        held.append(table)
+        rows += table.num_rows
+    if held:
+        yield pa.concat_tables(held)
+
+
+def _read_each(lake: Lake, parts: Iterator[StoredObject], columns: list[str] | None) -> Iterator[pa.Table]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
