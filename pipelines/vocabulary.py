@@ -98,7 +98,7 @@ def vocabulary_event(vocabulary: Vocabulary, recorded_at: datetime) -> Event:
 def spoken(ledger: Ledger) -> Iterator[tuple[int, Vocabulary]]:
     """(position, version) of every version that the ledger holds, in order; the last is in force."""
     seen: set[str] = set()
-    for position, event in ledger.events():
+    for position, event in ledger.events_about((), ()):
         if event.vocabulary is not None and event.event_id not in seen:
             seen.add(event.event_id)
             yield position, event.vocabulary

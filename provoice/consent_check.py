@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,6 @@ from schemas.catalogue import CatalogueRow
 from schemas.consent import ConsentRecord
 from schemas.errors import ConfigError
 from schemas.instants import parse_instant
-from schemas.ledger import Event
 from transforms.consent_history import ConsentHistory, follow
 from transforms.consent_remedies import remedies
 from transforms.consent_words import Explanation, explain
@@ -123,17 +122,11 @@ def _history(ledger: Ledger, record: ConsentRecord, position: int | None) -> Con
     if position is not None and not 0 <= position <= head:
         raise ConfigError(f"--position {position}: the ledger stands at position {head}")
     last = head if position is None else position
-    history = follow((place, event) for place, event in _events(ledger, record) if place <= last)
+    place = (record.source_root, record.source_path)
+    about = ledger.events_about(record.subject_ids, [place])
+    history = follow((at, event) for at, event in about if at <= last)
     history.state.position = last
     return history
-
-
-def _events(ledger: Ledger, record: ConsentRecord) -> Iterator[tuple[int, Event]]:
-    people, place = {*record.subject_ids}, (record.source_root, record.source_path)
-    for position, event in ledger.events():
-        is_theirs = event.subject_id in people or (event.source_root, event.source_path) == place
-        if is_theirs or event.vocabulary is not None:
-            yield position, event
 
 
 def as_object(told: Explanation, about: Sequence[str]) -> dict[str, Any]:

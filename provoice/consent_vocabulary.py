@@ -15,14 +15,18 @@ from schemas.errors import ConfigError
 from schemas.model import parse
 from schemas.releases import ReleaseRecord
 from schemas.vocabulary import Facet, Vocabulary
-from transforms.consent_state import fold
+from transforms.consent_table import tables_of
 from transforms.consent_words import listed
 from transforms.vocabulary_changes import FacetChange, Reach, changes, reaches
 
 _MOST_TERMS = 8
 _MOST_RULES = 4
 _EFFECTS = {"permit": "permitted", "prohibit": "prohibited"}
-_NARROWER = {"listed": "", "prefix": "; what begins with a term is narrower", "dash": "; TERM-… is narrower than TERM"}
+_NARROWER = {
+    "listed": "",
+    "prefix": "; what begins with a term is narrower",
+    "dash": "; what follows a dash is narrower",
+}
 
 
 def show(lake_uri: str, as_json: bool) -> str:
@@ -38,16 +42,16 @@ def show(lake_uri: str, as_json: bool) -> str:
         )
     position, version = versions[-1]
     lines = [f"version {version.version}, in force since ledger position {position}"]
-    lines += [f"  {'action':<10} {several(len(version.actions), 'term'):>10}, a closed list"]
+    lines += [f"  {'action':<10} {several(len(version.actions), 'term')}, a closed list"]
     lines += [line for name in TERMS for line in _facet(name, version.facet(name))]
     before = [f"{version.version} (position {position})" for position, version in versions[:-1]]
     return "\n".join([*lines, *([f"before it: {listed(before, _MOST_TERMS)}"] if before else [])]) + "\n"
 
 
 def _facet(name: str, facet: Facet) -> Iterator[str]:
-    form = "" if facet.pattern is None else ", and what fits its pattern"
-    yield f"  {name:<10} {several(len(facet.terms), 'term'):>10}{form}{_NARROWER[facet.narrower]}"
-    yield f"  {'':<21} {facet.source}"
+    form = "" if facet.pattern is None else ", or by their form"
+    yield f"  {name:<10} {several(len(facet.terms), 'term')}{form}{_NARROWER[facet.narrower]}"
+    yield f"  {'':<10} from {facet.source}"
 
 
 def bring(lake_uri: str, source: str, dry_run: bool, as_json: bool) -> str:
@@ -68,7 +72,7 @@ def bring(lake_uri: str, source: str, dry_run: bool, as_json: bool) -> str:
             else f"nothing new: version {new.version} is in force since ledger position {versions[-1][0]}\n"
         )
     _check_version(new, versions, source)
-    facets, rules = changes(old, new), reaches(fold(ledger.events()).grants, old, new)
+    facets, rules = changes(old, new), reaches(tables_of(ledger.events_table(), ledger.head()), old, new)
     uses = [release for release in _releases(lake) if _unknown_in(release, old, new)]
     position = None if dry_run else ledger.append([vocabulary_event(new, datetime.now(UTC))])
     if as_json:
@@ -140,7 +144,9 @@ def _change(change: FacetChange) -> Iterator[str]:
 def _told_rules(rules: Sequence[Reach]) -> Iterator[str]:
     """In plain words, whose permissions and prohibitions change; what loses meaning first."""
     for reach in sorted(rules, key=lambda reach: (reach.is_known, reach.facet, reach.term)):
-        yield f"{reach.facet} {reach.term}, {_EFFECTS[reach.effect]} by {listed(reach.rules, _MOST_RULES)}:"
+        first, more = reach.rules[:_MOST_RULES], reach.n_rules - _MOST_RULES
+        by = f"{', '.join(first)} and {more} more" if more > 0 else listed(first)
+        yield f"{reach.facet} {reach.term}, {_EFFECTS[reach.effect]} by {by}:"
         yield from (f"  {what}" for what in _meant(reach))
 
 

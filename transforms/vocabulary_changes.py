@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+import numpy as np
 
 from schemas.consent import ANY, TERMS
 from schemas.vocabulary import Facet, Vocabulary
-from transforms.consent_state import GrantState
+from transforms.consent_table import ConsentTables
+
+_MOST_NAMED = 100
+"""Rules that are named one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +39,9 @@ class Reach:
     facet: str
     term: str
     effect: str
+    n_rules: int
     rules: tuple[str, ...]
-    """`grant_id rule index`, in order."""
+    """`grant_id rule index` of the first of them."""
     was_known: bool
     is_known: bool
     more: tuple[str, ...]
@@ -68,7 +74,7 @@ def _change(name: str, old: Facet | None, new: Facet) -> FacetChange:
     )
 
 
-def reaches(grants: Mapping[str, GrantState], old: Vocabulary | None, new: Vocabulary) -> list[Reach]:
+def reaches(tables: ConsentTables, old: Vocabulary | None, new: Vocabulary) -> list[Reach]:
     """Every term that a rule names and that means more, less or something for the first or the last time.
 
     Permissions of grants that have ended mean nothing any more and are left out; prohibitions outlive their grant.
@@ -78,13 +84,14 @@ def reaches(grants: Mapping[str, GrantState], old: Vocabulary | None, new: Vocab
         before, after = (old.facet(facet) if old else None), new.facet(facet)
         names = [*after.terms, *(term for term in (before.terms if before else ()) if term not in after.terms)]
         covered_then, covered_now = _coverings(before, names), _coverings(after, names)
-        for (term, effect), rules in sorted(_naming(grants, facet).items()):
+        for term, effect, n_rules, rules in sorted(_naming(tables, facet)):
             then = [name for name in names if term in covered_then[name]]
             now = [name for name in names if term in covered_now[name]]
             reach = Reach(
                 facet=facet,
                 term=term,
                 effect=effect,
+                n_rules=n_rules,
                 rules=rules,
                 was_known=before is not None and before.knows(term),
                 is_known=after.knows(term),
@@ -101,13 +108,19 @@ def _coverings(facet: Facet | None, names: Iterable[str]) -> dict[str, frozenset
     return {name: facet.covering(name) if facet and facet.knows(name) else frozenset() for name in names}
 
 
-def _naming(grants: Mapping[str, GrantState], facet: str) -> dict[tuple[str, str], tuple[str, ...]]:
-    """(term, effect) to the rules that name it."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for grant_id, held in sorted(grants.items()):
-        for index, rule in enumerate(held.grant.rules):
-            if rule.effect == "prohibit" or held.ended is None:
-                for term in getattr(rule, facet):
-                    if term != ANY:
-                        found.setdefault((term, rule.effect), []).append(f"{grant_id} rule {index}")
-    return {named: tuple(rules) for named, rules in found.items()}
+def _naming(tables: ConsentTables, facet: str) -> Iterator[tuple[str, str, int, tuple[str, ...]]]:
+    """(term, effect, how many rules name it so, the first of them) of every term that a rule names."""
+    grants, rules = tables.grants, tables.grants.rules
+    starts, codes, words = rules.words[facet]
+    rule_of = np.repeat(np.arange(len(rules.permits)), np.diff(starts))
+    grant_of = np.searchsorted(rules.starts, rule_of, side="right") - 1
+    runs = grants.ended.is_null().to_numpy(zero_copy_only=False)
+    for effect, counts in (("permit", rules.permits[rule_of] & runs[grant_of]), ("prohibit", ~rules.permits[rule_of])):
+        for code in np.unique(codes[counts]).tolist():
+            if words[code] != ANY:
+                places = np.flatnonzero(counts & (codes == code))
+                first = places[:_MOST_NAMED]
+                ids = grants.ids.take(grant_of[first]).to_pylist()
+                indices = (rule_of[first] - rules.starts[grant_of[first]]).tolist()
+                said = tuple(f"{name} rule {index}" for name, index in zip(ids, indices, strict=True))
+                yield words[code], effect, len(places), said
