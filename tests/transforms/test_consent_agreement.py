@@ -49,14 +49,14 @@ def test_evaluator_and_decide_agree_on_random_cases():
 
 def test_random_cases_meet_every_reason_and_are_often_allowed():
     told = Counter()
-    for seed in range(100):
+    for seed in range(40):
         batch = random_batch(random.Random(seed))
         tables = tables_of(events_table(batch.events), len(batch.events))
         told.update(decide_table(records_table(batch.records), batch.use, tables, batch.at)["reason"].to_pylist())
     of_recordings = {DenyReason.EXTRA_VOICE}
     assert set(told) == {None, *(set(DenyReason) - of_recordings)}
-    assert told[None] > 1_000
-    assert min(told.values()) >= 20
+    assert told[None] > 400
+    assert min(told.values()) >= 5
 
 
 def in_all_small_worlds(take):
