@@ -51,6 +51,7 @@ def export_release(
     check_room(out, release, form)
     if not release.chosen.utterances:
         raise ConfigError(f"release {release.name}@{release.version} holds no utterance: there is nothing to export")
+    Root(out).check_exclusive_create()  # before the ledger says that somebody took it there
     said = f"{purpose}: {form.value} at {Root(out).uri}"
     for _ in range(_TRIES):
         lineage = Lineage(lake, release, clock)

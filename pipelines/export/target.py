@@ -128,7 +128,8 @@ def begun(uri: str, release: ReleaseRecord, form: Form) -> Iterator[Target]:
             yield target
         except ConsentError:
             target.close()
-            _remove(root, [info.path for info in root.list() if _OURS.fullmatch(info.path)])
+            if _read_started(root) == started:  # else somebody else's export has taken the place of ours
+                _remove(root, [info.path for info in root.list() if _OURS.fullmatch(info.path)])
             raise
         finally:
             target.close()

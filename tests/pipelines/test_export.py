@@ -179,6 +179,17 @@ class TestPlaces:
         said = ExportRecord.model_validate_json((tmp_path / FINISHED).read_bytes())
         assert said.utterances == 5
 
+    def test_who_was_overtaken_and_then_refused_leaves_the_other_alone(self, tmp_path):
+        def overtaken():
+            yield SAMPLES[0]
+            exported(SAMPLES, tmp_path, Form.NEMO)
+            raise ConsentError("withdrawn")
+
+        with pytest.raises(ConsentError):
+            exported(overtaken(), tmp_path, Form.NEMO)
+        exported(SAMPLES, tmp_path.with_name(f"{tmp_path.name}-whole"), Form.NEMO)
+        assert files(tmp_path) == files(tmp_path.with_name(f"{tmp_path.name}-whole"))
+
     def test_a_file_that_goes_missing_meanwhile_is_noticed(self, tmp_path):
         def loses():
             yield from SAMPLES

@@ -250,6 +250,13 @@ def test_an_export_does_not_lie_within_the_lake_nor_around_it(made, place):
         exported(made, f"{made.uri}/{place}")
 
 
+def test_where_nothing_can_be_written_nothing_is_recorded(made, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        exported(made, tmp_path / "file/out")
+    assert events(made, EventType.OPENED) == []
+
+
 def test_an_interrupted_export_is_made_again(made, tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
