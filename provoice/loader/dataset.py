@@ -27,7 +27,7 @@ from schemas.releases import ReleaseRecord
 Sample = dict[str, Any]
 _UNREAD = Members("", "", b"", None, None)
 """Stands for a row that was denied when its neighbours were read."""
-_READ_AHEAD_LOCAL, _READ_AHEAD_REMOTE = 2, 8
+_READ_AHEAD_LOCAL, _READ_AHEAD_REMOTE = 3, 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,8 +46,8 @@ class RangeReader:
     """Reads rows of a shelf. `fields` of `audio`, `json` and `txt`: what is taken out of what was read.
 
     Every audio member's header must bear its utterance's key; with `verify`, audio must have the digest that was
-    committed. Where either fails, or the object is gone, the unit's commit is read once more: an erasure may have moved
-    it.
+    committed, the first time that this process reads it. Where either fails, or the object is gone, the unit's commit is
+    read once more: an erasure may have moved it.
     """
 
     def __init__(self, lake: Lake, shelf: Shelf, fields: frozenset[str], *, verify: bool) -> None:
@@ -55,6 +55,8 @@ class RangeReader:
         self._shelf = shelf
         self._fields = fields
         self._verify = verify
+        self._verified: set[int] = set()
+        """Rows whose audio was found to be what was committed: names follow content, so once is enough."""
 
     def read(self, rows: Sequence[int]) -> Fetched:
         """The members of `rows`. Raises LakeError, which names the object, where one is neither there nor moved."""
@@ -109,8 +111,10 @@ class RangeReader:
         audio = data[at : at + place.audio_size]
         if name != key[:_NAME_BYTES] or len(audio) != place.audio_size:
             return f"does not hold {key} where its commit says"
-        if self._verify and one.digest is not None and hashlib.sha256(audio).hexdigest() != one.digest:
-            return f"holds other audio of {key} than was committed (its SHA-256 differs)"
+        if self._verify and one.row not in self._verified and one.digest is not None:
+            if hashlib.sha256(audio).hexdigest() != one.digest:
+                return f"holds other audio of {key} than was committed (its SHA-256 differs)"
+            self._verified.add(one.row)
         json = text = None
         if "json" in self._fields:
             json = data[place.json_offset - first : place.json_offset - first + place.json_size]

@@ -83,10 +83,8 @@ class Watch:
     def vocabulary_then(self) -> Vocabulary | None:
         """The vocabulary that was in force when the release was decided; read when it is first asked for."""
         if not self._has_read_vocabulary:
-            known: set[str] = set()
             for position, event in self._ledger.events_about((), ()):
-                if position <= self._began and event.vocabulary is not None and event.event_id not in known:
-                    known.add(event.event_id)
+                if position <= self._began and event.vocabulary is not None:
                     self._vocabulary = event.vocabulary
             self._has_read_vocabulary = True
         return self._vocabulary

@@ -72,8 +72,8 @@ def voices_lake(
     folder: Path, *, people: int = 5, units: int = 3, sources: int = 4, utterances: int = 4, text: str | None = "hello",
     ends: Mapping[str, datetime] | None = None, part_rows: int = 17, demands: Demands | None = None,
 ) -> VoicesLake:  # fmt: skip
-    """One run of `units` × `sources` × `utterances` seconds of a tone; source n is spoken by `p{n % people}` alone, whose
-    grant ends at `ends`, or with 2120. Index parts and row groups are small, so that shares cut through them."""
+    """One run of `units` × `sources` × `utterances` seconds of a tone; source n is spoken by `p{n % people}` alone,
+    whose grant ends at `ends`, or with 2120. Index parts and row groups are small, so that shares cut through them."""
     lake = Lake.create_or_open(str(folder / "lake"))
     late = datetime(2120, 1, 1, tzinfo=UTC)
     names = [f"p{n}" for n in range(people)]

@@ -162,8 +162,8 @@ def test_what_was_said_since_leaves_out_exactly_whom_it_is_about(made, events, r
 
 def test_a_changed_catalogue_row_denies_what_was_made_with_the_old_one(made):
     changed = Event(
-        event_id="c1", type=EventType.CATALOGUE_CHANGED, recorded_at=MADE_AT, source_root="raw", source_path="u0/s0.wav",
-        catalogue_row_sha256="f" * 64,
+        event_id="c1", type=EventType.CATALOGUE_CHANGED, recorded_at=MADE_AT,
+        source_root="raw", source_path="u0/s0.wav", catalogue_row_sha256="f" * 64,
     )  # fmt: skip
     made.lake.ledger().append([changed])
     assert opened(made, on_denied="skip").skipped == {"catalogue_changed": 4}

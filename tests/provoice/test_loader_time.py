@@ -151,11 +151,11 @@ def test_a_grant_that_ends_during_an_epoch_is_left_out_from_then_on(tmp_path, sh
 # --- a ledger out of reach ------------------------------------------------------------------------------------------
 
 
-def _removed(made, monkeypatch):
+def _removed(made, _):
     shutil.rmtree(Path(made.uri) / "consent")
 
 
-def _forbidden(made, monkeypatch):
+def _forbidden(_, monkeypatch):
     for name in ("list", "exists", "read"):
         plain = getattr(Root, name)
 
