@@ -15,6 +15,7 @@ from lake import layout
 from lake.commits import committed_units, read_commits
 from lake.lake import Lake
 from lake.runs import create_run, list_runs, put_plan, read_plan_units, revise_run
+from lake.snapshots import newest_snapshot
 from pipelines.catalogue import Catalogue
 from pipelines.config import Config, recipe_difference
 from pipelines.done import announce_changes, done_sources
@@ -80,8 +81,10 @@ def start(request: Request, on_listing: Callable[[int], None] | None = None) -> 
     named = _named(request, runs, digest, values)
     if named is not None:
         return Started(named, is_resumed=True)
+    snapshot = newest_snapshot(request.lake)
+    closed = {run.run_id for run in snapshot.runs if run.is_closed} if snapshot else set()
     for run in reversed(runs):
-        if request.run_id is None and _is_open(request, run, digest):
+        if request.run_id is None and run.run_id not in closed and _is_open(request, run, digest):
             return Started(run, is_resumed=True)
     for _ in range(_PLAN_RACES):
         try:
