@@ -52,7 +52,7 @@ def check(
     story = find(lake, name)
     source = _only(name, story.sources)
     record, about = _record(lake, story, source)
-    history = _history(lake.ledger(), record, position)
+    history = history_of(lake.ledger(), record, position)
     told = explain(record, use, history, instant)
     if as_json:
         return Answer(json.dumps(plain(as_object(told, about)), ensure_ascii=False) + "\n", told.decision.is_allowed)
@@ -116,7 +116,7 @@ def record_of(row: Row, source: SourceStory, row_sha256: str | None) -> ConsentR
     )
 
 
-def _history(ledger: Ledger, record: ConsentRecord, position: int | None) -> ConsentHistory:
+def history_of(ledger: Ledger, record: ConsentRecord, position: int | None) -> ConsentHistory:
     """The first `position` events, all of them unless told: those that say something of this record."""
     head = ledger.head()
     if position is not None and not 0 <= position <= head:

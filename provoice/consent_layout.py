@@ -71,7 +71,9 @@ def _record(told: Explanation) -> Iterator[str]:
     whole = "everybody heard is listed" if record.complete else "perhaps not everybody heard is listed"
     yield f"whose voice: {listed(people, 12)}; {whole}" if people else f"whose voice: nobody is named; {whole}"
     if record.grant_ids:
-        yield f"its catalogue row lets only these grants count: {listed(record.grant_ids, 12)}"
+        yield f"only these of their grants count: {listed(record.grant_ids, 12)}"
+    if told.unrecorded:
+        yield f"of these nobody in it has given {listed(told.unrecorded, 12)}"
     if told.catalogue_changed is not None:
         yield f"its catalogue row has changed since it was prepared: {_said(told.catalogue_changed)}"
 
@@ -91,8 +93,6 @@ def _said(said: Said) -> str:
 
 def _subject(subject: SubjectAnswer, told: Explanation) -> Iterator[Line]:
     yield Line(0, subject.subject_id)
-    for grant_id in subject.unrecorded:
-        yield Line(2, f"grant {grant_id}: the catalogue names it, and the ledger does not hold it")
     for grant in subject.grants:
         yield from _grant(grant, told)
     if not subject.grants:
@@ -114,7 +114,7 @@ def _grant(grant: GrantAnswer, told: Explanation) -> Iterator[Line]:
         yield Line(4, f"{grant.standing} at {_said(grant.ended)}{note}")
     yield Line(4, f"from {instant(grant.valid_from)} until {instant(grant.valid_until)}; {grant.scope}")
     if not grant.counts:
-        yield Line(4, "does not count: the catalogue row lists other grants; what it prohibits holds all the same")
+        yield Line(4, "is not one of those that count; what it prohibits holds all the same")
     for rule in grant.rules:
         actions = "any action" if ANY in rule.actions else listed(rule.actions, 11)
         yield Line(4, f"rule {rule.index} {rule.effect}s {actions}: {_outcome(rule, grant, told)}")

@@ -68,8 +68,6 @@ class SubjectAnswer:
     answer: Justification | Denial
     grants: tuple[GrantAnswer, ...]
     last_word: Said | None
-    unrecorded: tuple[str, ...]
-    """Grants that the catalogue names for them or somebody else in the recording, and the ledger does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +80,8 @@ class Explanation:
     vocabulary: Vocabulary | None
     vocabulary_said: Said | None
     catalogue_changed: Said | None
+    unrecorded: tuple[str, ...]
+    """Grants that the record's catalogue row names, and that nobody in it has given."""
     subjects: tuple[SubjectAnswer, ...]
 
     @property
@@ -97,6 +97,7 @@ def explain(record: ConsentRecord, use: Use, history: ConsentHistory, at: dateti
     answers: dict[str, Justification | Denial] = {one.subject_id: one for one in decision.justifications}
     answers |= {one.subject_id: one for one in decision.denials if one.subject_id is not None}
     place = (record.source_root, record.source_path)
+    theirs = {grant for name in record.subject_ids for grant in state.grants_of.get(name, [])}
     is_changed = any(denial.reason is DenyReason.CATALOGUE_CHANGED for denial in decision.denials)
     return Explanation(
         decision=decision,
@@ -105,6 +106,7 @@ def explain(record: ConsentRecord, use: Use, history: ConsentHistory, at: dateti
         vocabulary=state.vocabulary,
         vocabulary_said=history.vocabulary,
         catalogue_changed=history.catalogue.get(place) if is_changed else None,
+        unrecorded=tuple(grant for grant in sorted({*record.grant_ids}) if grant not in theirs),
         subjects=tuple(_subject(name, answer, record, use, history, at) for name, answer in sorted(answers.items())),
     )
 
@@ -119,7 +121,6 @@ def _subject(
         answer=answer,
         grants=tuple(_grant(grant_id, record, use, history, at) for grant_id in theirs),
         last_word=history.last_word.get(name),
-        unrecorded=tuple(sorted(grant for grant in record.grant_ids if grant not in state.grants)),
     )
 
 

@@ -7,16 +7,27 @@ import shutil
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given as law
+from hypothesis import settings
+from hypothesis import strategies as st
 
+from lake.ledger import Ledger
+from lake.storage import Root
 from pipelines.vocabulary import SHIPPED, shipped, vocabulary_event
-from provoice.consent_check import record_of
+from provoice.consent_check import history_of, record_of
+from provoice.consent_layout import laid_out
 from provoice.history import SourceStory
 from schemas.consent import DataScope, RecordingRef
 from schemas.ledger import Event, EventType
 from schemas.releases import ReleaseRecord, Share
 from tests.builders import ANNA, BOTH, BOTH_NEWER, ROOT, Made, key_of, write_run
 from tests.builders import small_lake as build
-from tests.consents import NOW, ended, given, grant, rule, use
+from tests.consents import NOW, ended, given, grant, record, rule, spoken, use
+from tests.transforms.random_ledgers import RECORDS, USES, ledgers
+from transforms.consent import decide
+from transforms.consent_history import follow
+from transforms.consent_state import fold
+from transforms.consent_words import explain
 
 AUDIOBOOK = (
     "action: train_asr\nmedium: audiobook\ngenre: FBA\nseries: publisher:acme:blue\nrole: E07\nrecipient: internal\n"
@@ -130,6 +141,37 @@ def test_a_changed_catalogue_row_denies_and_is_told_with_its_place(provoice, tmp
     assert "the ledger holds no vocabulary: only `any` is known" in said
     assert "DENIED: catalogue_changed" in said
     assert "`provoice run` prepares it again" in said
+
+
+def test_what_is_read_of_the_ledger_is_all_that_the_decision_needs(tmp_path_factory):
+    @settings(max_examples=40)
+    @law(ledgers(), RECORDS, USES, st.integers(0, 6))
+    def agrees(events, of, asked, position):
+        ledger = Ledger(Root(str(tmp_path_factory.mktemp("ledger"))))
+        ledger.ensure()
+        # Somebody else's grant of the same name: the first of the two counts.
+        other = given(grant("zoe" if position % 2 else "bert", "g0")).model_copy(update={"event_id": "other"})
+        events = [other, *events] if position % 3 else [*events, other]
+        ledger.append(events)
+        position = min(position, len(events))
+        told = explain(of, asked, history_of(ledger, of, position), NOW)
+        assert told.decision == decide(of, asked, fold(list(enumerate(events, 1))[:position]), NOW)
+
+    agrees()
+
+
+def test_only_the_grants_that_the_catalogue_names_count_and_a_lost_one_is_named():
+    words = laid_out(
+        explain(
+            record("anna", grant_ids=("g-anna", "g-lost")), use(),
+            follow(enumerate([spoken(), given(grant()), given(grant("anna", "g-other"))], 1)), NOW,
+        ),
+        ["a record"], 100,
+    )  # fmt: skip
+    assert "only these of their grants count: g-anna and g-lost" in words
+    assert "of these nobody in it has given g-lost" in words
+    assert "is not one of those that count; what it prohibits holds all the same" in words
+    assert "ALLOWED" in words
 
 
 def test_json_holds_everything_and_the_same_verdict(provoice, spoken_lake, use_file):
