@@ -74,8 +74,10 @@ def file_runs(file: Any, *, names_sources: bool = True) -> Iterator[tuple[pa.Tab
     import pyarrow.parquet as pq
 
     never_import_pandas_for_a_question()
-    parquet = pq.ParquetFile(file, read_dictionary=_AS_CODES)
-    is_old = "grant_ids" not in parquet.schema_arrow.names
+    about = pq.read_metadata(file)
+    there = {about.schema.column(number).path for number in range(about.num_columns)}
+    parquet = pq.ParquetFile(file, metadata=about, read_dictionary=[name for name in _AS_CODES if name in there])
+    is_old = "grant_ids.list.element" not in there
     columns = [name for name in CONSENT_COLUMNS if not (is_old and name == "grant_ids")]
     without_grants = [name for name in columns if name != _GRANTS_TAKEN_IN_ON]
     for number in range(parquet.num_row_groups):

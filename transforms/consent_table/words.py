@@ -71,15 +71,16 @@ def still_means(use: Use, then: Vocabulary | None, now: Vocabulary) -> bool:
 def _reaches_the_same(asked: str, then: Facet, now: Facet) -> bool:
     if then == now:
         return True
-    # Words of the pattern are not listed and cannot be looked at one by one.
     if (then.narrower, then.pattern) != (now.narrower, now.pattern) or not then.covering(asked) <= now.covering(asked):
         return False
     words = {asked, *then.terms, *now.terms}
     if not _met(now, asked, words) <= _met(then, asked, words):
         return False
-    return _listed_below(now, asked) <= _listed_below(then, asked)
+    # Words of the pattern cannot be looked at one by one: one is within `asked` where it begins with a term that is.
+    has_beginnings = now.pattern is not None and now.narrower != "listed"
+    return not has_beginnings or _listed_below(now, asked) <= _listed_below(then, asked)
 
 
 def _listed_below(facet: Facet, asked: str) -> set[str]:
-    """Listed terms within `asked`; a word of the pattern is within it where it begins with one of these."""
+    """The listed terms within `asked`, itself too."""
     return {name for name in facet.terms if asked in facet.covering(name)}
