@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from lake import layout
 from pipelines.export.croissant_files import Holding, context, holding_of_export, holding_of_release
 from pipelines.export.record import Form
 from schemas.consent import ANY, TERMS
@@ -34,8 +35,8 @@ _NOT_NAMED = "not named here: whoever keeps the lake that the release lies in"
 
 def croissant_of_release(release: ReleaseRecord, creator: str | None = None) -> bytes:
     """`croissant.json` beside `release.json`: the index's files, whose paths are taken relative to it."""
-    folder = f"releases/{release.name}/{release.version}/"
-    return _written(release, holding_of_release(release.index, folder), creator)
+    folder = layout.release_folder(release.name, release.version)
+    return _written(release, holding_of_release(release.index, f"{folder}/"), creator)
 
 
 def croissant_of_export(release: ReleaseRecord, form: Form, files: Sequence[StoredObject], creator: str) -> bytes:

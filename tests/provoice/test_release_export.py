@@ -10,7 +10,9 @@ from glob import glob
 import pytest
 from click.testing import CliRunner
 
+from lake import layout
 from pipelines.export import webdataset
+from pipelines.export.croissant import croissant_of_release
 from pipelines.export.record import ExportRecord, Form
 from provoice import release_export
 from provoice.cli.errors import explained
@@ -257,6 +259,17 @@ def test_where_nothing_can_be_written_nothing_is_recorded(made, tmp_path):
     assert events(made, EventType.OPENED) == []
 
 
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
+def test_a_release_s_own_croissant_lists_its_index(made):
+    import mlcroissant
+
+    path = layout.release_croissant_path(NAME, 1)
+    made.lake.root.create(path, croissant_of_release(made.release))
+    found = mlcroissant.Dataset(jsonld=made.lake.root.uri_of(path))
+    assert {one["utterances/key"].decode() for one in found.records("utterances")} == made.keys
+
+
 def test_an_interrupted_export_is_made_again(made, tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
@@ -341,6 +354,8 @@ class TestTyped:
         for name in ("gold", f"{NAME}@7"):
             assert refused(use_command, made.uri, name, "--model", "asr-v3", "--owner", OWNER) == 2
         assert refused(use_command, made.uri, NAME, "--model", " ", "--owner", OWNER) == 2
+        with pytest.raises(ConfigError, match=r"no release voice .did you mean `voices`.*releases: voices"):
+            register_use(made.uri, "voice", None, model="asr-v3", owner=OWNER)
         assert events(made, EventType.USED) == []
 
 
