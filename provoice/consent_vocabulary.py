@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from lake.lake import Lake
+from lake.releases import list_releases
 from pipelines.vocabulary import load, shipped, spoken, vocabulary_event
 from provoice.words import several
 from schemas.consent import TERMS
 from schemas.errors import ConfigError
-from schemas.model import parse
 from schemas.releases import ReleaseRecord
 from schemas.vocabulary import Facet, Vocabulary
 from transforms.consent_table import tables_of
@@ -54,6 +54,17 @@ def _facet(name: str, facet: Facet) -> Iterator[str]:
     yield f"  {'':<10} from {facet.source}"
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From the version in force to a new one: what changes, for which rules, and which releases it closes."""
+
+    old: Vocabulary | None
+    new: Vocabulary
+    facets: Sequence[FacetChange]
+    rules: Sequence[Reach]
+    releases: Sequence[ReleaseRecord]
+
+
 def bring(lake_uri: str, source: str, dry_run: bool, as_json: bool) -> str:
     """Compares the vocabulary in `source` with the one in force, and appends it unless `dry_run`.
 
@@ -64,35 +75,52 @@ def bring(lake_uri: str, source: str, dry_run: bool, as_json: bool) -> str:
     lake = Lake.open(lake_uri)
     ledger = lake.ledger()
     versions = list(spoken(ledger))
-    old = versions[-1][1] if versions else None
-    if new == old:
-        return (
-            json.dumps({"version": new.version, "position": None, "replaces": new.version}) + "\n"
-            if as_json
-            else f"nothing new: version {new.version} is in force since ledger position {versions[-1][0]}\n"
-        )
+    if versions and versions[-1][1] == new:
+        return _nothing_new(*versions[-1], as_json)
     _check_version(new, versions, source)
-    facets, rules = changes(old, new), reaches(tables_of(ledger.events_table(), ledger.head()), old, new)
-    uses = [release for release in _releases(lake) if _unknown_in(release, old, new)]
-    position = None if dry_run else ledger.append([vocabulary_event(new, datetime.now(UTC))])
+    old = versions[-1][1] if versions else None
+    step = Step(
+        old=old,
+        new=new,
+        facets=changes(old, new),
+        rules=reaches(tables_of(ledger.events_table(), ledger.head()), old, new),
+        releases=[release for release in list_releases(lake) if _unknown_in(release, old, new)],
+    )
+    position = None
+    if not dry_run:
+        ledger.append([vocabulary_event(new, datetime.now(UTC))])
+        # Not the head: somebody else may have appended since.
+        position = next(at for at, version in spoken(ledger) if version == new)
+    return _as_json(step, position) if as_json else _in_words(step, position)
+
+
+def _nothing_new(position: int, version: Vocabulary, as_json: bool) -> str:
     if as_json:
-        told = {
-            "version": new.version,
-            "position": position,
-            "replaces": old.version if old else None,
-            "facets": [asdict(change) for change in facets],
-            "rules": [asdict(reach) for reach in rules],
-            "releases": [f"{release.name} {release.version}" for release in uses],
-        }
-        return json.dumps(told, ensure_ascii=False) + "\n"
-    lines = [f"version {new.version}, after {f'version {old.version}' if old else 'none'}"]
-    lines += [line for change in facets for line in _change(change)]
-    lines += [f"  {line}" for line in _told_rules(rules)]
-    lines += [f"  {line}" for release in uses for line in _told_release(release, new)]
+        return _as_json(Step(version, version, (), (), ()), None)
+    return f"nothing new: version {version.version} is in force since ledger position {position}\n"
+
+
+def _as_json(step: Step, position: int | None) -> str:
+    told = {
+        "version": step.new.version,
+        "position": position,
+        "replaces": step.old.version if step.old else None,
+        "facets": [asdict(change) for change in step.facets],
+        "rules": [asdict(reach) for reach in step.rules],
+        "releases": [f"{release.name} {release.version}" for release in step.releases],
+    }
+    return json.dumps(told, ensure_ascii=False) + "\n"
+
+
+def _in_words(step: Step, position: int | None) -> str:
+    lines = [f"version {step.new.version}, after {f'version {step.old.version}' if step.old else 'none'}"]
+    lines += [line for change in step.facets for line in _change(change)]
+    lines += [f"  {line}" for line in _told_rules(step.rules)]
+    lines += [f"  {line}" for release in step.releases for line in _told_release(release, step.new)]
     lines.append(
         "would be appended; nothing was written"
         if position is None
-        else f"appended at ledger position {position}: from here on decisions speak version {new.version}"
+        else f"appended at ledger position {position}: from here on decisions speak version {step.new.version}"
     )
     return "\n".join(lines) + "\n"
 
@@ -105,11 +133,6 @@ def _check_version(new: Vocabulary, versions: Sequence[tuple[int, Vocabulary]], 
                 f"{source}: version {new.version} is in the ledger {how} (position {position}); a version is never "
                 "edited or brought back: give this one a new `version`"
             )
-
-
-def _releases(lake: Lake) -> list[ReleaseRecord]:
-    heads = [info.path for info in lake.root.list("releases") if info.path.endswith("/release.json")]
-    return [parse(ReleaseRecord, json.loads(lake.root.read(head)), lake.root.uri_of(head)) for head in sorted(heads)]
 
 
 def _unknown_in(release: ReleaseRecord, old: Vocabulary | None, new: Vocabulary) -> list[str]:
