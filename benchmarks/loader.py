@@ -3,8 +3,8 @@
     python -m benchmarks.loader [--utterances 4000] [--rows 1000000] [--repeats 5]
 
 Throughput is in samples a second of one process, warm cache, local disk, undecoded: FLAC, text and JSON, which provoice
-hands out as a dict, and webdataset in a line of its own. Contenders take turns, so that what else the machine does meets
-all of them; the median is shown. With two DataLoader workers, samples also cross a queue.
+hands out as a dict, and webdataset in a line of its own. Contenders take turns, so that what else the machine does
+meets all of them; the median is shown. With two DataLoader workers, samples also cross a queue.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lake.lake import Lake
 from provoice import open_release
 from schemas.errors import ConsentError
 
-WHO = {"owner": "benchmarks", "purpose": "how fast it is"}
+WHO: dict[str, Any] = {"owner": "benchmarks", "purpose": "how fast it is"}
 _SAW = """
 import sys, time
 from provoice import open_release

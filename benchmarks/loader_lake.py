@@ -110,11 +110,12 @@ def _row(n: int, per_unit: int) -> dict[str, Any]:
     """A row of the index for utterance `n`, as if its shard were there."""
     recording, subject = hashlib.blake2b(f"{n // 20}".encode(), digest_size=16).hexdigest(), person(n)
     start = n % 20 * 96_000
-    place = {"shard": f"shards/{RUN}/{_unit(n // per_unit)}-{'0' * 16}.tar", "audio_offset": n % per_unit * 120_000}
+    offset = n % per_unit * 120_000
     return {
         "key": f"{recording}-c0-{start:012d}-{start + 80_000:012d}-spk00", "recording_id": recording, "run_id": RUN,
-        "unit_id": _unit(n // per_unit), **place, "audio_size": 110_000, "json_offset": place["audio_offset"] + 111_000,
-        "json_size": 2_000, "audio_sha256": hashlib.sha256(f"{n}".encode()).hexdigest(), "duration_s": 5.0,
+        "unit_id": _unit(n // per_unit), "shard": f"shards/{RUN}/{_unit(n // per_unit)}-{'0' * 16}.tar",
+        "audio_offset": offset, "audio_size": 110_000, "json_offset": offset + 111_000, "json_size": 2_000,
+        "audio_sha256": hashlib.sha256(f"{n}".encode()).hexdigest(), "duration_s": 5.0,
         "subject_ids": [subject], "complete": True, "source_id": recording, "grant_ids": [],
         "catalogue_row_sha256": "0" * 64, "allowed_until": UNTIL,
         "justifications": [

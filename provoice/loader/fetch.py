@@ -46,8 +46,8 @@ class RangeReader:
     """Reads rows of a shelf. `fields` of `audio`, `json` and `txt`: what is taken out of what was read.
 
     Every audio member's header must bear its utterance's key; with `verify`, audio must have the digest that was
-    committed, the first time that this process reads it. Where either fails, or the object is gone, the unit's commit is
-    read once more: an erasure may have moved it.
+    committed, the first time that this process reads it. Where either fails, or the object is gone, the unit's commit
+    is read once more: an erasure may have moved it.
     """
 
     def __init__(self, lake: Lake, shelf: Shelf, fields: frozenset[str], *, verify: bool) -> None:

@@ -91,9 +91,9 @@ class Watch:
 
     def since(self) -> pa.Table:
         """`events` as a table of EVENTS_SCHEMA."""
-        from provoice.loader.event_table import events_table
+        from lake.projection_rows import table_of
 
-        return events_table(self.events)
+        return table_of(self.events)
 
     def record(self, event: Event) -> None:
         """Adds `event` to the ledger. Raises LakeError or ConsentError."""

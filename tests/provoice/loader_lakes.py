@@ -33,7 +33,7 @@ from transforms.consent_state import fold
 
 MADE_AT = datetime(2026, 6, 1, tzinfo=UTC)
 NAME = "voices"
-USE = use(until=datetime(2027, 6, 1, tzinfo=UTC), **dict.fromkeys(TERMS, "any"))
+USE = use(until=datetime(2119, 1, 1, tzinfo=UTC), **dict.fromkeys(TERMS, "any"))
 _SAME = (
     "key", "recording_id", *(column.name for column in PLACE_FIELDS), "audio_sha256", "duration_s", "collected_at",
     "grant_ids",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import logging
 import pickle
+import re
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -183,7 +185,7 @@ def test_everybody_gone_leaves_nothing(made):
 
 
 def test_a_request_that_is_over_refuses(shared):
-    over = Clock(datetime(2027, 6, 1, tzinfo=UTC))
+    over = Clock(shared.release.use.until)
     with pytest.raises(ConsentError, match="too_late 48"):
         opened(shared, record=False, clock=over)
 
@@ -319,3 +321,20 @@ def test_an_opening_that_must_be_recorded_and_cannot_be_is_refused(shared, tmp_p
         opened(shared, record="require")
     with pytest.raises(ConsentError, match="cannot be recorded"):
         opened(strict)
+
+
+# --- the page -------------------------------------------------------------------------------------------------------
+
+
+def test_the_example_on_the_page_runs(made, capsys):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "loader.md").read_text(encoding="utf-8")
+    example = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
+    exec(example.replace('"narrators"', f'"{NAME}"'), {"LAKE": made.uri})
+    assert capsys.readouterr().out == "48 utterances, train_asr\n"
+    assert [event.purpose for event in openings(made)] == ["train ASR v3"]
+
+
+def test_every_option_is_on_the_page():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "loader.md").read_text(encoding="utf-8")
+    for option in inspect.signature(open_release).parameters:
+        assert f"`{option}`" in page or f"`{option}=`" in page or option in ("lake_uri", "name")

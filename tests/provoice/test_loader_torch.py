@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
@@ -170,3 +172,15 @@ def test_a_workers_state_is_its_own(shared, number, done, monkeypatch):
     assert len({*before, *after}) == len(before + after) == 24
     with Worker(shared, 1 - number, monkeypatch) as other, pytest.raises(Exception, match="worker"):
         other.load_state_dict(state)
+
+
+def test_the_example_on_the_page_runs(tmp_path):
+    made = voices_lake(tmp_path)
+    page = (Path(__file__).resolve().parents[2] / "docs" / "loader.md").read_text(encoding="utf-8")
+    example = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[1].replace(
+        "        ...", "        seen.append(audio)"
+    )
+    seen: list[torch.Tensor] = []
+    exec(example.replace('"narrators"', f'"{NAME}"'), {"LAKE": made.uri, "seen": seen})
+    # Two epochs of two workers with 24 utterances of one second each.
+    assert [tuple(audio.shape) for audio in seen] == [(16, 16_000), (16, 16_000), (8, 16_000), (8, 16_000)] * 2
