@@ -14,15 +14,16 @@ from lake import layout
 from pipelines.export import webdataset
 from pipelines.export.croissant import croissant_of_release
 from pipelines.export.record import ExportRecord, Form
-from provoice import release_export
+from provoice import open_release, release_export
 from provoice.cli.errors import explained
 from provoice.cli.release_export import export_command, use_command
+from provoice.export_lineage import Lineage
 from provoice.release_export import export_release
 from provoice.release_use import register_use
 from schemas.errors import ConfigError, ConsentError
 from schemas.ledger import Event, EventType
 from tests.builders import flac
-from tests.consents import ended, given, grant
+from tests.consents import NOW, ended, given, grant, rule, spoken
 from tests.provoice.loader_lakes import NAME, USE, Clock, erase, release_of, voices_lake
 
 EACH_FORM = pytest.mark.parametrize("form", Form)
@@ -164,6 +165,36 @@ def test_who_is_overtaken_again_and_again_gives_up(made, tmp_path, monkeypatch):
     with pytest.raises(ConsentError, match="3 times in a row"):
         exported(made, tmp_path / "out", skip_denied=True)
     assert files(tmp_path / "out") == {}
+
+
+def changed(path):
+    return Event(
+        event_id=f"changed-{path}", type=EventType.CATALOGUE_CHANGED, recorded_at=NOW, source_root="raw",
+        source_path=path, catalogue_row_sha256="f" * 64,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("event", "holds"),
+    [
+        (ended("p1"), False),
+        (ended("p1", "g-p1", EventType.INVALIDATED), False),
+        (given(grant("p1", "g-no", rules=[rule("prohibit", ["train_asr"])])), False),
+        (given(grant("p1", "g-more")), True),
+        (changed("u0/s1.wav"), False),
+        (changed("elsewhere.wav"), True),
+        (spoken(), False),
+        (ended("somebody"), True),
+    ],
+    ids=lambda value: value.event_id if isinstance(value, Event) else None,
+)
+def test_what_takes_away_from_what_was_written_is_known(made, event, holds):
+    lineage = Lineage(made.lake, made.release, Clock())
+    opened = open_release(made.uri, NAME, owner=OWNER, purpose="export", record=False, clock=Clock())
+    assert sum(1 for _ in lineage.samples(opened)) == 48
+    assert lineage.still_holds()
+    made.lake.ledger().append([event])
+    assert lineage.still_holds() == holds
 
 
 def test_what_strangers_say_meanwhile_does_not_begin_it_again(made, tmp_path, monkeypatch):
