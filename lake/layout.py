@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from schemas.errors import LakeError
+
 HEAD = "lake.0.json"
 LEDGER_HEAD = "ledger.0.json"
 """Within the ledger's root: it has been made, and is not merely an empty folder."""
@@ -30,6 +34,17 @@ def report_path(number: int, sha256: str) -> str:
 
 def shard_path(run_id: str, unit_id: str, sha256: str) -> str:
     return f"shards/{run_id}/{unit_id}-{sha256[:_DIGEST_CHARS]}.tar"
+
+
+_SHARD = re.compile(r"shards/(?P<run_id>[^/]+)/(?P<unit_id>[^/]+)-[0-9a-f]{16}\.tar")
+
+
+def unit_of_shard(path: str) -> tuple[str, str]:
+    """(run_id, unit_id) of a tar, which its path names. Raises LakeError for any other path."""
+    found = _SHARD.fullmatch(path or "")
+    if found is None:
+        raise LakeError(f"{path!r} is no shard of a lake")
+    return found["run_id"], found["unit_id"]
 
 
 def utterances_path(run_id: str, unit_id: str, sha256: str) -> str:

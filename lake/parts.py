@@ -22,21 +22,26 @@ def write_part(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema)
     Maps are lists of pairs, in the order in which they shall be stored. A column that the schema does not know, a value
     that does not fit, and a number that is none (NaN, infinity) are LakeErrors; a column that a row lacks is null.
     """
-    import pyarrow.parquet as pq
-
     never_import_pandas_for_a_question()
     known = set(schema.names)
     unknown = {name for row in rows for name in row if name not in known}
     if unknown:
         raise LakeError(f"rows of `{_table(schema)}` have columns that its schema does not know: {sorted(unknown)}")
     columns = [_column(rows, field) for field in schema]
+    return write_table(path, pa.Table.from_arrays(columns, schema=schema), _ROW_GROUP_ROWS)
+
+
+def write_table(path: Path, table: pa.Table, row_group_rows: int) -> tuple[int, str]:
+    """Writes a table as it is to a new file; returns its size and SHA-256."""
+    import pyarrow.parquet as pq
+
     with path.open("xb") as file:
         pq.write_table(
-            pa.Table.from_arrays(columns, schema=schema),
+            table,
             file,
             compression="zstd",
             version="2.6",
-            row_group_size=_ROW_GROUP_ROWS,
+            row_group_size=row_group_rows,
             store_schema=True,
             write_statistics=True,
         )

@@ -17,6 +17,7 @@ import pyarrow as pa
 from lake.lake import Lake
 from lake.parquet_sql import files, open_duckdb, quoted
 from lake.reader import LakeReader
+from lake.sql_types import columns_of
 from provoice import sql_releases
 from provoice import sql_tables as tables
 from schemas.errors import ConfigError, LakeError
@@ -140,7 +141,7 @@ def _create(connection: duckdb.DuckDBPyConnection, reader: LakeReader, views: se
         _stale(connection, reader)
     for kind, schema in (("recordings", RECORDINGS_SCHEMA), ("utterances", utterances_schema())):
         if views & {kind, f"{kind}_all"}:
-            tables.fill(connection, f"provoice.no_{kind}", tables.columns_of(schema))
+            tables.fill(connection, f"provoice.no_{kind}", columns_of(schema))
         if f"{kind}_all" in views:
             connection.execute(f"create view {kind}_all as {_rows(reader, kind, [kind, CURRENT[kind]])}")
         if kind in views:
@@ -188,7 +189,7 @@ def _run_number(reader: LakeReader, run_id: str) -> str:
 
 
 def _plans(connection: duckdb.DuckDBPyConnection, reader: LakeReader) -> None:
-    columns = {"run_number": "INTEGER", "run_id": "VARCHAR", **tables.columns_of(PLAN_SCHEMA)}
+    columns = {"run_number": "INTEGER", "run_id": "VARCHAR", **columns_of(PLAN_SCHEMA)}
     tables.fill(connection, "provoice.no_plans", columns)
     parts = ""
     for run in reader.runs:

@@ -22,13 +22,16 @@ class Share(Frozen):
 
 
 class Attrition(Frozen):
-    """How one group fared: what was there to choose from, and what is in the release. `value` None: not known, or too
-    few people to say (`SMALLEST_GROUP`)."""
+    """How one group fared: what was there to choose from, and what is in the release.
+
+    `value` None: not known; or, where `is_suppressed`, all groups of fewer than SMALLEST_GROUP people together. Figures
+    are None where even those are too few.
+    """
 
     value: str | None
     is_suppressed: bool = False
-    candidates: Share
-    chosen: Share
+    candidates: Share | None
+    chosen: Share | None
 
 
 SMALLEST_GROUP = 10

@@ -1,0 +1,206 @@
+"""Making a release: one map over the files of current utterances, then one record that names the result."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lake.lake import Lake
+from lake.reader import LakeReader
+from lake.releases import create_release, newest_version, put_index_part
+from pipelines.release.account import added, allowed, attrition, by_reason, share
+from pipelines.release.select import Receipt, Selector, Task
+from pipelines.release.where import Where, own_columns, read_where
+from pipelines.snapshot_rows import RowSet
+from pipelines.uses import check_terms
+from schemas.consent import TERMS, Use
+from schemas.errors import AlreadyExists, ConfigError, RunStopped
+from schemas.releases import Demands, ReleaseRecord, Share
+from transforms.consent_table import Asked, ConsentTables, ask, tables_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_RACES = 20
+_PART_ROWS = 1_000_000
+"""Small parts of the tail are taken together up to so many rows."""
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a person asks for. `at` None: now, or the newest event's instant if that is later."""
+
+    name: str
+    use: Use
+    where: str | None = None
+    demands: Demands = field(default_factory=Demands)
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A request read and put to the ledger: what is needed to choose."""
+
+    reader: LakeReader
+    asked: Asked
+    where: Where
+    position: int
+    at: datetime
+    vocabulary_version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The account of a choice."""
+
+    considered: Considered
+    cells: pa.Table
+
+    @property
+    def last(self) -> int:
+        """The step after which everything matches that `where` asks for."""
+        return len(self.considered.where.clauses)
+
+    def after(self, step: int) -> Share:
+        return share(self.cells, step)
+
+    @property
+    def allowed(self) -> Share:
+        return share(allowed(self.cells), self.last)
+
+    @property
+    def denied(self) -> dict[str, Share]:
+        return by_reason(self.cells, self.last)
+
+
+def consider(lake: Lake, wanted: Wanted, reader: LakeReader | None = None, position: int | None = None) -> Considered:
+    """Reads the ledger, to its head or to `position`, and asks every grant for the use.
+
+    Raises ConfigError for a use that is over or speaks unknown terms and for a condition that is none, ConsentError
+    where the ledger cannot be read.
+    """
+    reader = reader or LakeReader(lake)
+    where = read_where(lake, wanted.where, own_columns(_schemas(reader)))
+    tables, newest = _ledger(lake, position)
+    at = wanted.at or max(datetime.now(UTC), newest or datetime.min.replace(tzinfo=UTC))
+    if wanted.at is None and at > wanted.use.until:
+        raise ConfigError(f"the use was over at {wanted.use.until.isoformat()}; `until` must lie ahead")
+    if tables.vocabulary is not None:
+        check_terms(wanted.use, tables.vocabulary, "the use")
+    elif any(getattr(wanted.use, term) != "any" for term in TERMS):
+        raise ConfigError(
+            f"the ledger of {lake.root.uri} has no vocabulary, so it knows no term but `any`; "
+            f"`provoice consent import` of any grants brings the shipped one"
+        )
+    version = tables.vocabulary.version if tables.vocabulary else None
+    return Considered(reader, ask(wanted.use, tables, at), where, tables.position, at, version)
+
+
+def preview(lake: Lake, wanted: Wanted) -> Chosen:
+    """What a release would hold; writes nothing."""
+    considered = consider(lake, wanted)
+    return Chosen(considered, _added(considered, list(_run(considered, None))))
+
+
+def create(lake: Lake, wanted: Wanted) -> tuple[Chosen, ReleaseRecord | None]:
+    """Makes the next version of the release; None where nothing would be in it, and then nothing is written."""
+    for _ in range(_RACES):
+        considered = consider(lake, wanted)
+        with tempfile.TemporaryDirectory(prefix="provoice-release-") as folder:
+            receipts = sorted(_run(considered, Path(folder)), key=lambda one: one.number)
+            chosen = Chosen(considered, _added(considered, receipts))
+            if not chosen.allowed.utterances:
+                return chosen, None
+            try:
+                return chosen, create_release(lake, _record(lake, wanted, chosen, receipts))
+            except AlreadyExists:
+                continue  # another took the version: choose again, as of now
+    raise RunStopped(f"others took every version of {wanted.name} in {_RACES} tries; start the command once more")
+
+
+def tasks(reader: LakeReader) -> Iterator[Task]:
+    """The files to choose from: merged ones each by itself, parts of units since the snapshot some together."""
+    number = 0
+    for file in reader.merged("utterances"):
+        yield Task(number, (file.path,), file.rows)
+        number += 1
+    paths: list[str] = []
+    rows = 0
+    for part in reader.parts("utterances"):
+        paths.append(part.path)
+        rows += part.rows
+        if rows >= _PART_ROWS:
+            yield Task(number, tuple(paths), rows)
+            number, paths, rows = number + 1, [], 0
+    if paths:
+        yield Task(number, tuple(paths), rows)
+
+
+def _run(considered: Considered, folder: Path | None) -> Iterator[Receipt]:
+    reader = considered.reader
+    selector = Selector(reader.lake, considered.asked, considered.where, RowSet(reader.stale()), folder)
+    # Threads do: reading, comparing and writing columns is done outside Python's lock.
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "release") as pool:
+        yield from pool.map(selector.run, tasks(reader))
+
+
+def _added(considered: Considered, receipts: Sequence[Receipt]) -> pa.Table:
+    return added([receipt.cells for receipt in receipts], 1 + len(considered.where.clauses))
+
+
+def _record(lake: Lake, wanted: Wanted, chosen: Chosen, receipts: Sequence[Receipt]) -> ReleaseRecord:
+    considered, version = chosen.considered, newest_version(lake, wanted.name) + 1
+    parts = [receipt.part for receipt in receipts if receipt.part is not None]
+    return ReleaseRecord(
+        name=wanted.name,
+        version=version,
+        use=wanted.use,
+        where=wanted.where,
+        ledger_position=considered.position,
+        decided_at=considered.at,
+        vocabulary_version=considered.vocabulary_version,
+        snapshot=considered.reader.snapshot.number if considered.reader.snapshot else None,
+        candidates=chosen.after(0),
+        matching=chosen.after(chosen.last),
+        chosen=chosen.allowed,
+        denied=chosen.denied,
+        attrition=attrition(chosen.cells, 0, chosen.last),
+        index=tuple(put_index_part(lake, wanted.name, version, n, part) for n, part in enumerate(parts)),
+        demands=wanted.demands,
+        created_at=datetime.now(UTC),
+    ).sealed()
+
+
+def _ledger(lake: Lake, position: int | None) -> tuple[ConsentTables, datetime | None]:
+    """The ledger's first `position` events (None: all) as tables, and the newest instant that they were recorded at."""
+    import pyarrow.compute as pc
+
+    ledger = lake.ledger()
+    head = ledger.head()
+    if position is not None:
+        ledger.expect(position)
+    until = head if position is None else position
+    events = ledger.events_table()
+    # What was recorded between the two looks is left for the next release.
+    events = events.filter(pc.less_equal(events["position"], until))
+    return tables_of(events, until), pc.max(events["recorded_at"]).as_py()
+
+
+def _schemas(reader: LakeReader) -> Iterator[pa.Schema]:
+    """One schema of each kind that the lake's files of utterances have."""
+    import pyarrow.parquet as pq
+
+    paths = [next(group).path for _, group in groupby(reader.merged("utterances"), key=lambda file: sorted(file.own))]
+    parts = {part.run_id: part.path for part in reader.parts("utterances")}
+    for path in (*paths, *parts.values()):
+        with reader.lake.root.open(path) as file:
+            yield pq.read_schema(file)
