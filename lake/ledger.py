@@ -168,6 +168,11 @@ class Ledger:
         yield from names_in(tail).select(["high", "low"]).to_batches()
 
     @property
+    def position(self) -> int:
+        """Events that were there when the ledger was last read or written."""
+        return self._position()
+
+    @property
     def is_projected(self) -> bool:
         """Whether reading about a few is quicker than reading all. Known once the ledger has been read."""
         return self._projection is not None

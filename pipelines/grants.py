@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
-import io
+import itertools
 import json
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import ValidationError
+from pydantic_core import from_json
 
 from schemas.consent import TERMS, Grant
 from schemas.errors import ConfigError
@@ -21,18 +27,53 @@ _RULE_COLUMNS = ("effect", "action", *TERMS, "durable_until")
 _SCOPE_COLUMNS = ("scope", "collected_from", "collected_until")
 
 
+_MASK = (1 << 64) - 1
+_CHUNK_ROWS = 5_000
+_SMALL_BYTES = 32 << 20
+"""A CSV file of no more is held whole while its lines are put together to grants."""
+
+
+class Lines(NamedTuple):
+    """Some lines of a file, each a text of JSON or a grant put together from CSV, with the numbers they stand at."""
+
+    path: str
+    numbers: list[int]
+    rows: list[str | dict[str, Any]]
+
+
 def read_events(path: Path, recorded_at: datetime) -> Iterator[Event]:
     """Events in `path`; a line that is a bare grant becomes a `given` event, recorded at `recorded_at` unless it says
     when. Ids are digests of the content, so that the same file imported twice says everything once."""
+    for lines in read_lines(path):
+        yield from (event for _, event in events_in(lines, recorded_at))
+
+
+def read_lines(path: Path) -> Iterator[Lines]:
+    """The file's lines, some thousand at a time, not yet looked at. Raises ConfigError where it is no text, or no
+    CSV."""
+    rows: Iterator[tuple[int, str | dict[str, Any]]] = iter(_texts(path))
+    if path.suffix.lower() == ".csv":
+        rows = iter(_csv_grants(path))
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        while some := list(itertools.islice(rows, _CHUNK_ROWS)):
+            yield Lines(str(path), [number for number, _ in some], [row for _, row in some])
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from None
-    rows = _csv_grants(path, text) if path.suffix.lower() == ".csv" else _json_lines(path, text)
-    for where, row in rows:
-        event = parse(Event, _as_event(row, recorded_at, where), where)
+
+
+def events_in(lines: Lines, recorded_at: datetime) -> Iterator[tuple[int, Event]]:
+    """(line number, event) of each. Raises ConfigError naming file and line."""
+    for number, row in zip(lines.numbers, lines.rows, strict=True):
+        where = f"{lines.path}, line {number}"
+        said = _json_row(row, where) if isinstance(row, str) else row
+        try:
+            event = Event.model_validate(_as_event(said, recorded_at, where))
+        except ValidationError:
+            if not isinstance(row, str):
+                parse(Grant, said, where)  # in the words of the file's columns
+            event = parse(Event, _as_event(said, recorded_at, where), where)
         _check_plain(event, where)
-        yield event
+        yield number, event
 
 
 def _check_plain(event: Event, where: str) -> None:
@@ -61,25 +102,43 @@ def _as_event(row: dict[str, Any], recorded_at: datetime, where: str) -> dict[st
     if event["type"] == EventType.GIVEN and isinstance(grant, dict):
         event.setdefault("subject_id", grant.get("subject_id"))
         event.setdefault("grant_id", grant.get("grant_id"))
-    content = json.dumps(event, sort_keys=True, default=str)
-    event.setdefault("event_id", hashlib.sha256(content.encode()).hexdigest()[:32])
+    if "event_id" not in event:
+        event["event_id"] = hashlib.sha256(_CONTENT.encode(event).encode()).hexdigest()[:32]
     event.setdefault("recorded_at", recorded_at)
     return event
 
 
-def _json_lines(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+_CONTENT = json.JSONEncoder(sort_keys=True, default=str)
+
+
+def _texts(path: Path) -> Iterator[tuple[int, str]]:
     # Not splitlines(): a note may hold U+2028, which is no end of a line of JSON.
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield number, line.removesuffix("\n")
+
+
+def _json_row(text: str, where: str) -> dict[str, Any]:
+    row: Any = None
+    with contextlib.suppress(ValueError):  # said better below, or a spelling that only the other reader knows
+        row = from_json(text)
+    if not isinstance(row, dict) or _keys_in(row) != text.count('":'):
+        # Marks within words, or a key that stands there twice.
         try:
-            row = json.loads(line, object_pairs_hook=_once)
+            row = json.loads(text, object_pairs_hook=_once)
         except ValueError as error:
             raise ConfigError(f"{where}: not JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise ConfigError(f"{where}: expected an object with an event or a grant")
-        yield where, row
+    if not isinstance(row, dict):
+        raise ConfigError(f"{where}: expected an object with an event or a grant")
+    return row
+
+
+def _keys_in(value: Any) -> int:
+    """Keys of a mapping and of every mapping in it."""
+    if isinstance(value, dict):
+        return len(value) + sum(_keys_in(held) for held in value.values() if isinstance(held, dict | list))
+    return sum(_keys_in(held) for held in value if isinstance(held, dict | list))
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -91,36 +150,77 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _csv_grants(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """One line per rule; lines of one grant_id stand together in its grant and must agree on all but the rule."""
-    grants: dict[str, tuple[str, dict[str, Any]]] = {}
-    for where, row in _csv_lines(path, text):
-        rule = {c: _several(row[c]) for c in ("action", *TERMS)} | {"effect": row["effect"]}
+def _csv_grants(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """One line per rule; lines of one grant_id stand together in its grant and must agree on all but the rule.
+
+    They need not stand together in the file: of a large one, those grants whose lines do not are held in memory.
+    """
+    is_small = path.stat().st_size <= _SMALL_BYTES
+    scattered = None if is_small else _scattered(path)
+    whole = dict(_together(path, _csv_lines(path), scattered))
+    if scattered is None:
+        yield from whole.values()
+        return
+    for name, lines in itertools.groupby(_csv_lines(path), key=lambda line: line[1]["grant_id"]):
+        if name not in scattered:
+            yield from (grant for _, grant in _together(path, lines, None))
+        elif name in whole:
+            yield whole.pop(name)
+
+
+def _together(
+    path: Path, lines: Iterable[tuple[int, dict[str, str]]], names: set[str] | None
+) -> Iterator[tuple[str, tuple[int, dict[str, Any]]]]:
+    """The grants of these ids (None: of all), each with its first line and all its rules, in the order of the file."""
+    grants: dict[str, tuple[int, dict[str, Any]]] = {}
+    for number, row in lines:
+        if names is not None and row["grant_id"] not in names:
+            continue
+        rule: dict[str, Any] = {c: _several(row[c]) for c in ("action", *TERMS)}
+        rule["effect"] = row["effect"]
         if row.get("durable_until"):
             rule["durable_until"] = row["durable_until"]
-        head: dict[str, Any] = {c: row[c] for c in _GRANT_COLUMNS} | {"scope": _scope(row)}
-        first_where, grant = grants.setdefault(row["grant_id"], (where, {**head, "rules": []}))
+        head: dict[str, Any] = {c: row[c] for c in _GRANT_COLUMNS}
+        head["scope"] = _scope(row)
+        first, grant = grants.setdefault(row["grant_id"], (number, {**head, "rules": []}))
         if any(grant[c] != head[c] for c in head):
-            raise ConfigError(f"{where}: grant {head['grant_id']} was begun at {first_where} with other words")
+            begun = f"grant {head['grant_id']} was begun at {path}, line {first} with other words"
+            raise ConfigError(f"{path}, line {number}: {begun}")
         grant["rules"].append(rule)
-    for where, grant in grants.values():
-        parse(Grant, grant, where)
-        yield where, grant
+    for name, (number, grant) in grants.items():
+        yield name, (number, grant)
 
 
-def _csv_lines(path: Path, text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each line below the header, its cells by column, without the space around them."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _scattered(path: Path) -> set[str]:
+    """Ids of grants whose lines do not all stand together. Finds them with eight bytes for each grant."""
+    begun = array("Q")
+    for name, _ in itertools.groupby(row["grant_id"] for _, row in _csv_lines(path)):
+        begun.append(hash(name) & _MASK)
+    marks = np.sort(np.frombuffer(begun, np.uint64))
+    again = set(marks[1:][marks[1:] == marks[:-1]].tolist())
+    if not again:
+        return set()
+    # Of two names with one mark neither need be scattered; to be held in memory does them no harm.
+    return {row["grant_id"] for _, row in _csv_lines(path) if hash(row["grant_id"]) & _MASK in again}
+
+
+def _csv_lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Each line below the header, by its number: its cells by column, without the space around them."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        yield from _cells_of(path, csv.reader(file, strict=True))
+
+
+def _cells_of(path: Path, reader: Any) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         columns = [cell.strip() for cell in next(reader, [])]
         _check_columns(path, columns)
         for cells in reader:
-            where = f"{path}, line {reader.line_num}"
             if not any(cells):
                 continue
             if len(cells) != len(columns):
-                raise ConfigError(f"{where}: {len(cells)} cells under {len(columns)} columns; lists are joined by `;`")
-            yield where, dict(zip(columns, (cell.strip() for cell in cells), strict=True))
+                said = f"{len(cells)} cells under {len(columns)} columns; lists are joined by `;`"
+                raise ConfigError(f"{path}, line {reader.line_num}: {said}")
+            yield reader.line_num, dict(zip(columns, (cell.strip() for cell in cells), strict=True))
     except csv.Error as error:
         raise ConfigError(f"{path}, line {reader.line_num}: not CSV: {error}") from None
 

@@ -13,7 +13,7 @@ from pipelines.grants import read_events
 from schemas.consent import TERMS
 from schemas.errors import ConfigError
 from schemas.ledger import EventType
-from tests.consents import EVIDENCE, NOW
+from tests.consents import EVIDENCE, NOW, VOCABULARY
 from transforms.consent import fold
 
 GRANT = ("grant_id", "subject_id", "evidence_sha256", "jurisdiction", "valid_from", "valid_until")
@@ -131,6 +131,11 @@ def test_a_second_withdrawal_of_everything_is_not_taken_for_the_first(read):
 @pytest.mark.parametrize("kind", [kind for kind in EventType if kind is not EventType.GIVEN])
 def test_an_event_about_no_single_grant_says_when_or_has_an_id(kind, read):
     said = {"type": kind.value, "subject_id": "anna", "source_root": "raw", "source_path": "a.wav"}
+    if kind is EventType.VOCABULARY:
+        said["vocabulary"] = VOCABULARY.model_dump(mode="json")
+    if kind in (EventType.OPENED, EventType.USED):
+        release = {"lake": "l", "name": "r", "version": 1, "sha256": "0", "ledger_position": 1}
+        said |= {"owner": "the tts team", "release": release}
     assert f"line 1: a `{kind.value}` that names no grant_id says when, in `recorded_at`" in refusal(read, said)
     for more in ({"recorded_at": "2026-05-04T09:30:00Z"}, {"event_id": "letter-17"}, {"grant_id": "g1"}):
         assert read({**said, **more})[0].type is kind

@@ -39,7 +39,10 @@ def written(tmp_path, *lines: str, name: str = "grants.csv") -> str:
 
 
 def events(tmp_path):
-    return [event for _, event in Lake.open(str(tmp_path / "lake")).ledger().events()]
+    """What was said about people; a vocabulary comes before it."""
+    first, *events = [event for _, event in Lake.open(str(tmp_path / "lake")).ledger().events()]
+    assert first.type == "vocabulary"
+    return events
 
 
 def test_lines_of_one_grant_are_its_rules_and_bare_dates_take_the_stricter_end(ask, tmp_path):
@@ -135,7 +138,7 @@ def test_nobody_cannot_withdraw(ask, tmp_path):
 def test_a_withdrawal_is_shown_and_keeps_its_place(ask, tmp_path):
     ask("import", "lake", written(tmp_path, HEAD, line(), line("g2", "bert")))
     code, said = ask("withdraw", "lake", "--subject", "anna")
-    assert (code, "withdrawn at position 3: g1" in said) == (0, True)
+    assert (code, "withdrawn at position 4: g1" in said) == (0, True)
     code, said = ask("show", "lake", "--json")
     standing = {grant["grant_id"]: grant["standing"] for grant in map(json.loads, said.splitlines())}
     assert standing["g1"] == "withdrawn"
