@@ -136,7 +136,7 @@ def announce_changes(lake: Lake, runs: Sequence[RunRecord], plan_path: Path) -> 
     if not changed:
         return 0
     ledger = lake.ledger()
-    known = fold(ledger.events()).catalogue_rows
+    known = fold(ledger.events_about((), {(root, path) for root, path, *_ in changed})).catalogue_rows
     events: list[Event] = []
     for root, path, digest, before in changed:
         if known.get((root, path), before) != digest:

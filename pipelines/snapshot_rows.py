@@ -165,7 +165,9 @@ def moves(lake: Lake, previous: SnapshotHead | None, folded: Folded, runs: Seque
             f"create view held as from ({currency.rows_of(held)}) anti join dropped using (recording_id, run_id)"
         )
         named = "select source_root, source_path from new union select source_root, source_path from dropped"
-        rows = f"from new union all from held semi join ({named}) using (source_root, source_path)"
+        names = ", ".join(currency.COLUMNS)
+        again = f"select {names} from held semi join ({named}) using (source_root, source_path)"
+        rows = f"select {names} from new union all {again}"
         ranked = currency.ranked(rows, currency.runs_sql(runs))
         connection.execute(
             f"create table ranked as select recording_id, run_id, place = 1 as is_current from ({ranked})"

@@ -1,7 +1,4 @@
-"""The small tables of a lake's SQL: runs, commits, plans' sizes and the ledger, filled from JSON with stated types.
-
-They go into DuckDB as JSON text and not as Arrow tables: registering one imports pandas, which costs a second.
-"""
+"""The small tables of a lake's SQL: runs, commits since the snapshot and grants, filled from JSON with stated types."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ from typing import Any
 
 import duckdb
 
-from lake.lake import Lake
 from schemas.consent import TERMS, Rule
 from schemas.instants import to_text
 from schemas.records import Commit, Counts, RunRecord
@@ -46,11 +42,11 @@ GRANTS: Columns = {
     "collected_from": "TIMESTAMPTZ", "collected_until": "TIMESTAMPTZ", "permitted": "VARCHAR[]",
     "prohibited": "VARCHAR[]", "rules": f"{_RULE}[]",
 }  # fmt: skip
-EVENTS: Columns = {
-    "position": "BIGINT", "event_id": "VARCHAR", "type": "VARCHAR", "recorded_at": "TIMESTAMPTZ",
-    "subject_id": "VARCHAR", "grant_id": "VARCHAR", "source_root": "VARCHAR", "source_path": "VARCHAR",
-    "catalogue_row_sha256": "VARCHAR", "note": "VARCHAR",
-}  # fmt: skip
+EVENTS = (
+    "position", "event_id", "type", "recorded_at", "subject_id", "grant_id", "source_root", "source_path",
+    "catalogue_row_sha256", "owner", "purpose", "model", "note",
+)  # fmt: skip
+"""Of `schemas.consent_tables.EVENTS_SCHEMA`; what a grant says is in `grants`."""
 
 
 def fill(connection: duckdb.DuckDBPyConnection, name: str, columns: Columns, rows: Rows = ()) -> None:
@@ -108,10 +104,3 @@ def _grant_row(held: GrantState) -> dict[str, Any]:
 
 def _actions(rules: Iterable[Rule], effect: str) -> list[str]:
     return sorted({str(action) for rule in rules if rule.effect == effect for action in rule.action})
-
-
-def event_rows(lake: Lake, state: ConsentState) -> Iterator[dict[str, Any]]:
-    """Every event of the ledger in order; `state` is folded on the way, so that the ledger is read once."""
-    for position, event in lake.ledger().events():
-        state.apply(position, event)
-        yield {**event.model_dump(mode="json", include=set(EVENTS)), "position": position}

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.counted_store import CountedStore
 from lake import merging
 from lake.lake import Lake
 from lake.reader import LakeReader
@@ -21,6 +22,7 @@ from pipelines import snapshot as taking
 from pipelines.config import load_config
 from pipelines.done import announce_changes, done_sources
 from pipelines.snapshot import snapshot, take_snapshot
+from provoice.sql import connect, records
 from schemas.consent import DenyReason
 from schemas.errors import LakeError, Reason
 from schemas.tables import RECORDINGS_SCHEMA, SCHEMA_VERSION, utterances_schema
@@ -207,8 +209,6 @@ def test_columns_of_ones_own_are_united_by_name(tmp_path):
     assert sorted(file.own.items() for file in files) == [{}.items(), {"words_per_s": "double"}.items()]
     field = opened(lake, next(file for file in files if file.own)).schema_arrow.field("words_per_s")
     assert field.metadata[b"description"] == b"column of a stage of one's own"
-    from provoice.sql import connect, records
-
     with connect(lake) as connection:
         found = records(
             connection, "select run_number, count(words_per_s) as own from utterances group by 1 order by 1"
@@ -314,6 +314,23 @@ def test_a_lake_in_memory_or_in_a_bucket_is_written_through_its_own_store(tmp_pa
     assert same(lake) == before
     text = lake.root.read("snapshots/00000001/utterances.manifest").decode()
     assert text.startswith("memory://") and len(text.splitlines()) == len(head.merged("utterances"))  # noqa: PT018
+
+
+def test_opening_reads_few_objects_however_many_files_there_are(tmp_path, monkeypatch):
+    """The head, the run, and of merged files one: a lake of a thousand files must not open them all to bind a view."""
+    monkeypatch.setattr(merging, "TARGET_BYTES", 1)
+    monkeypatch.setattr(merging, "_HELD_BYTES", 1)
+    monkeypatch.setattr("pipelines.snapshot_rows._PARTS_AT_ONCE", 1)
+    lake = Lake.create_or_open(str(tmp_path / "lake"))
+    write_run(lake, tmp_path, [[Made(f"{n}.wav", {f"s{n}": "g"}, 1)] for n in range(12)], run_id="r")
+    assert len(take_snapshot(lake).merged("utterances")) == 12
+    before = set(CountedStore.objects)
+    with connect(Lake.open(f"counted://{lake.root.uri}"), "from utterances") as connection:
+        opened = CountedStore.objects - before
+        assert len([path for path in opened if "utterances-" in path]) == 1
+        assert len(opened) == 4  # and those of the lake, the snapshot and the run
+        assert records(connection, "select count(*) as n from utterances") == [{"n": 12}]
+    assert len(CountedStore.objects - before) == 15
 
 
 # --- crashes and races ------------------------------------------------------------------------------------------------
