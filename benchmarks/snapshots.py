@@ -1,9 +1,10 @@
 """What a lake of many commits costs to open, to ask, and to snapshot.
 
-    python -m benchmarks.snapshots [--commits 20000] [--parts N] [--rows 3] [--files 2000] [--lake DIR] [--json FILE]
+    python -m benchmarks.snapshots [--commits 20000] [--parts N] [--later N] [--rows 3] [--files 2000] [--lake DIR]
+        [--json FILE]
 
 The lake is made first: so many committed units, of which `--parts` have parts of `--rows` utterances each (all of them
-unless told; a million tiny files take an hour to write), then, as a second run, one in a hundred again. Each step is a
+unless told; a million tiny files take an hour to write), then, as a second run, some of them again. Each step is a
 process of its own on one core. Last it is said what opening reads: of this lake, and of one whose snapshot lists
 `--files` merged files, as that of 10^6 units and 10^9 rows does.
 """
@@ -104,7 +105,7 @@ def measure(steps: Steps, lake: str, asked: argparse.Namespace) -> dict[str, Any
         steps.ask(lake, "no snapshot")
     steps.python("snapshot, the first", "-m", "provoice", "snapshot", lake)
     steps.ask(lake, "all in the snapshot")
-    later = str(max(1, asked.commits // 100))
+    later = str(asked.later or max(1, asked.commits // 100))
     steps.python("make a second run", "-m", "benchmarks.made_lake", lake, later, later, made[2])
     steps.ask(lake, f"{int(later):,} commits since")
     steps.python("snapshot, the second", "-m", "provoice", "snapshot", lake)
@@ -151,6 +152,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commits", type=int, default=20_000, help="committed units (default 20,000)")
     parser.add_argument("--parts", type=int, help="how many of them have parts (default: all)")
+    parser.add_argument("--later", type=int, help="units of the second run (default: one in a hundred)")
     parser.add_argument("--rows", type=int, default=3, help="utterances in a part (default 3)")
     parser.add_argument("--files", type=int, default=2_000, help="merged files of the last lake (default 2,000)")
     parser.add_argument(
