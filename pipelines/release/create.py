@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,9 +13,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lake import layout
 from lake.lake import Lake
 from lake.reader import LakeReader
 from lake.releases import create_release, newest_version, put_index_part
+from pipelines.export.croissant import croissant_of_release
 from pipelines.release.account import added, allowed, attrition, by_reason, share
 from pipelines.release.select import Receipt, Selector, Task
 from pipelines.release.where import Where, own_columns, read_where
@@ -90,7 +93,7 @@ def consider(lake: Lake, wanted: Wanted, reader: LakeReader | None = None, posit
     """
     reader = reader or LakeReader(lake)
     where = read_where(lake, wanted.where, own_columns(_schemas(reader)))
-    tables, newest = _ledger(lake, position)
+    tables, newest = ledger_tables(lake, position)
     at = wanted.at or max(datetime.now(UTC), newest or datetime.min.replace(tzinfo=UTC))
     if wanted.at is None and at > wanted.use.until:
         raise ConfigError(f"the use was over at {wanted.use.until.isoformat()}; `until` must lie ahead")
@@ -99,7 +102,7 @@ def consider(lake: Lake, wanted: Wanted, reader: LakeReader | None = None, posit
     elif any(getattr(wanted.use, term) != "any" for term in TERMS):
         raise ConfigError(
             f"the ledger of {lake.root.uri} has no vocabulary, so it knows no term but `any`; "
-            f"`provoice consent import` of any grants brings the shipped one"
+            "`provoice consent vocabulary LAKE configs/vocabulary` brings the shipped one"
         )
     version = tables.vocabulary.version if tables.vocabulary else None
     return Considered(reader, ask(wanted.use, tables, at), where, tables.position, at, version)
@@ -121,9 +124,11 @@ def create(lake: Lake, wanted: Wanted) -> tuple[Chosen, ReleaseRecord | None]:
             if not chosen.allowed.utterances:
                 return chosen, None
             try:
-                return chosen, create_release(lake, _record(lake, wanted, chosen, receipts))
+                record = create_release(lake, _record(lake, wanted, chosen, receipts))
             except AlreadyExists:
                 continue  # another took the version: choose again, as of now
+            _describe(lake, record)
+            return chosen, record
     raise RunStopped(f"others took every version of {wanted.name} in {_RACES} tries; start the command once more")
 
 
@@ -180,7 +185,13 @@ def _record(lake: Lake, wanted: Wanted, chosen: Chosen, receipts: Sequence[Recei
     ).sealed()
 
 
-def _ledger(lake: Lake, position: int | None) -> tuple[ConsentTables, datetime | None]:
+def _describe(lake: Lake, record: ReleaseRecord) -> None:
+    """`croissant.json` beside the record: made from it, so that it can be made again."""
+    with contextlib.suppress(AlreadyExists):
+        lake.root.create(layout.release_croissant_path(record.name, record.version), croissant_of_release(record))
+
+
+def ledger_tables(lake: Lake, position: int | None) -> tuple[ConsentTables, datetime | None]:
     """The ledger's first `position` events (None: all) as tables, and the newest instant that they were recorded at."""
     import pyarrow.compute as pc
 
