@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from lake.lake import Lake
 from lake.parquet_sql import files, open_duckdb, reading
 from lake.snapshots import put_file
+from schemas.errors import LakeError
 from schemas.quick_arrow import never_import_pandas_for_a_question
 from schemas.snapshots import MergedFile
 from schemas.tables import RECORDINGS_SCHEMA, SCHEMA_VERSION, table_schema, utterances_schema
@@ -59,12 +60,18 @@ def group_of(file: MergedFile) -> Group:
 
 def row_groups(lake: Lake, file: MergedFile, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """A merged file, a row group at a time; `columns` may name a leaf (`lineage.run_id`)."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    names = None if columns is None else list(columns)
     with lake.root.open(file.path) as opened:
-        parquet = pq.ParquetFile(opened, pre_buffer=True)
-        for group in range(parquet.num_row_groups):
-            yield parquet.read_row_group(group, columns=None if columns is None else list(columns), use_threads=False)
+        try:
+            parquet = pq.ParquetFile(opened, pre_buffer=True)
+            for group in range(parquet.num_row_groups):
+                yield parquet.read_row_group(group, columns=names, use_threads=False)
+        except pa.ArrowInvalid as error:
+            said = " ".join(str(error).split())
+            raise LakeError(f"{lake.root.uri_of(file.path)} cannot be read as Parquet: {said}") from error
 
 
 class Merger:

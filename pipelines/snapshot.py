@@ -50,13 +50,19 @@ def take_snapshot(lake: Lake) -> SnapshotHead | None:
 
 
 def snapshot(lake: Lake) -> Taken:
-    """Makes a snapshot if anything has come since the last. Raises LakeError."""
+    """Makes a snapshot if anything has come since the last. Raises LakeError.
+
+    It sorts on this machine's disk, in the folder for temporary files: some gigabytes for a file of two million rows.
+    """
     began = time.monotonic()
     for _ in range(_RACES):
         try:
             return _snapshot(lake, began)
         except AlreadyExists:
             continue  # another has the number: read what it folded, and start over
+        except OSError as error:
+            said = f"no snapshot was made, for {tempfile.gettempdir()} failed (TMPDIR names another): {error}"
+            raise LakeError(f"{lake.root.uri}: {said}") from error
     raise LakeError(f"{lake.root.uri}: others took the snapshot's number again and again; start the command once more")
 
 
