@@ -75,6 +75,7 @@ class ReleaseDataset:
         self._moved = moved
         self._options = options
         self._epochs = Epochs()
+        self._opened_by = os.getpid()
         self._stands: dict[Share, _Stand] = {}
 
     def __len__(self) -> int:
@@ -134,13 +135,17 @@ class ReleaseDataset:
         lake = Lake(Root(self._lake.root.uri), self._lake.head)
         offset = share.first - self._share.first
         moved = {row - offset: place for row, place in self._moved.items() if 0 <= row - offset < len(share)}
-        shelf = Shelf(Index(lake, self.release), share, moved)
+        index = Index(lake, self.release)
+        shelf = Shelf(index, share, moved)
         reader = RangeReader(lake, shelf, self._options.fields, verify=self._options.verify)
         ahead = _READ_AHEAD_LOCAL if lake.root.is_local else _READ_AHEAD_REMOTE
-        # The whole share has the gate that stood at the opening, so that `skipped` is told by what iterates.
-        gate = self._gate if share == self._share and worker.of == 1 else self._gate.part(share)
+        gate = self._gate
+        if worker.of > 1 or os.getpid() != self._opened_by:
+            gate = self._gate.part(share, index)
         stand = _Stand(os.getpid(), share, gate, shelf, reader, shelf.bounds(), ahead)
         self._stands = {share: stand}
+        if worker.of == 1:
+            self._gate, self._opened_by = gate, os.getpid()  # `skipped` is told by what iterates
         return stand
 
     def _samples(self, stand: _Stand, epoch: int, position: int) -> Iterator[Sample]:

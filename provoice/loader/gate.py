@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Literal
 
+from provoice.loader.index import Index
 from provoice.loader.permissions import Permissions, Why, microseconds
 from provoice.loader.share import Share
 from provoice.loader.watch import Watch
@@ -29,24 +30,26 @@ class Gate:
         self._watch = watch
         self._permissions = permissions
         self._on_denied = on_denied
+        self._undecided: list[tuple[int, Event]] = []
+        """News of which nothing has come yet, for it could not be decided: it is not to be forgotten."""
 
-    def part(self, share: Share) -> Gate:
-        """The same for some of the rows, in a process of its own."""
-        watch, permissions = self._watch.in_this_process(), self._permissions.part(share)
-        return Gate(self._lake_uri, self._release, watch, permissions, self._on_denied)
+    def part(self, share: Share, index: Index) -> Gate:
+        """The same for some of the rows, in a process of its own, with its own `index`."""
+        watch, permissions = self._watch.in_this_process(), self._permissions.part(share, index)
+        other = Gate(self._lake_uri, self._release, watch, permissions, self._on_denied)
+        other._undecided = list(self._undecided)
+        return other
 
     def look(self) -> None:
         """Asks the ledger what is new. Raises ConsentError where a row is denied now and that is to be refused."""
-        self.decide(self._watch.look())
-
-    def decide(self, fresh: Sequence[tuple[int, Event]]) -> None:
-        """Decides again by what is new. Raises ConsentError where a row is denied now and that is to be refused."""
-        self._permissions.decide(fresh, self._watch)
+        self._undecided += self._watch.look()
+        self._permissions.decide(self._undecided, self._watch)
+        self._undecided = []
         self._judge()
 
     def passes(self, row: int) -> bool:
         """Whether the row may be handed out at this very moment; looks at the ledger where that is due."""
-        if self._watch.is_due():
+        if self._undecided or self._watch.is_due():
             self.look()
         at = self._watch.at()
         at_us = microseconds(at)

@@ -96,7 +96,7 @@ class Index:
                         groups.append(number)
                     first = last
                 table = opened.read_row_groups(groups, columns=list(columns), use_threads=False)
-            except (OSError, pa.ArrowInvalid) as error:
+            except (OSError, pa.ArrowException) as error:
                 where, said = self._lake.root.uri_of(part.stored.path), " ".join(str(error).split())
                 raise LakeError(f"{where} cannot be read as Parquet: {said}") from error
         begin, end = max(share.first, group_first), min(share.last, group_last)

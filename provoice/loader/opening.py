@@ -62,9 +62,10 @@ def open_release(
     index = Index(lake, release)
     share = Share(0, index.rows).part(place.number, place.of)
     watch = Watch(lake.ledger(), release, recheck_interval_s, clock)
-    index.check(share)
     gate = Gate(lake_uri, release, watch, Permissions(index, share, release.use), on_denied)
     gate.look()
+    # After the decision, which is refused sooner so; nothing is handed out before both.
+    index.check(share)
     moved = moved_rows(lake, index, share)
     gate.erased([row for row, where in moved.items() if where is None])
     if place.number == 0 and Seat.of_worker() is None:

@@ -55,19 +55,19 @@ class Permissions:
         self._index = index
         self._share = share
         self._use = use
-        self._why: list[Why | None] = [None]
+        self._codes: dict[Why, int] = {}
         self._code: NDArray[np.int32] = np.zeros(len(share), np.int32)
-        """Index into `_why`; 0 where the row is allowed."""
+        """Why a row is denied, as one of `_codes`; 0 where it is allowed. What is denied stays denied."""
         instants = index.read(share, ["allowed_until"]).column("allowed_until")
         self._until_us: NDArray[np.int64] = instants.cast("int64").to_numpy().copy()
         self.ends_us = self._earliest()
         """The earliest instant from which on a row that is allowed now no longer is."""
 
-    def part(self, share: Share) -> Permissions:
-        """Those of some of the rows, to be decided on their own from now on."""
+    def part(self, share: Share, index: Index) -> Permissions:
+        """Those of some of the rows, to be decided on their own from now on, by an `index` of this process."""
         other = Permissions.__new__(Permissions)
         first, last = share.first - self._share.first, share.last - self._share.first
-        other._index, other._share, other._use, other._why = self._index, share, self._use, list(self._why)
+        other._index, other._share, other._use, other._codes = index, share, self._use, dict(self._codes)
         other._code, other._until_us = self._code[first:last].copy(), self._until_us[first:last].copy()
         other.ends_us = other._earliest()
         return other
@@ -89,10 +89,9 @@ class Permissions:
 
         at = watch.at()
         if fresh:
-            touched = self._touched([event for _, event in fresh])
+            touched = self._touched([event for _, event in fresh]) & (self._code == 0)
             for begin in range(0, len(touched), _BATCH_ROWS):
                 rows = begin + np.flatnonzero(touched[begin : begin + _BATCH_ROWS])
-                rows = rows[[not self._is_erased(code) for code in self._code[rows].tolist()]]
                 if len(rows):
                     self._decide_rows(rows, watch, at)
             self.ends_us = self._earliest()
@@ -115,25 +114,15 @@ class Permissions:
         """How many rows may not be used, by why."""
         import numpy as np
 
-        found: Counter[Why] = Counter()
-        for code, count in zip(*np.unique(self._code, return_counts=True), strict=True):
-            why = self._why[int(code)]
-            if why is not None:
-                found[why] += int(count)
-        return found
+        counts = np.bincount(self._code, minlength=len(self._codes) + 1).tolist()
+        return Counter({why: counts[code] for why, code in self._codes.items() if counts[code]})
 
     def _earliest(self) -> int:
         allowed = self._until_us[self._code == 0]
         return int(allowed.min()) if len(allowed) else _NEVER_US
 
-    def _is_erased(self, code: int) -> bool:
-        why = self._why[code]
-        return why is not None and why.reason == ERASED
-
     def _deny(self, rows: Sequence[int], why: Why) -> None:
-        if why not in self._why:
-            self._why.append(why)
-        self._code[rows] = self._why.index(why)
+        self._code[rows] = self._codes.setdefault(why, len(self._codes) + 1)
 
     def _touched(self, events: Sequence[Event]) -> NDArray[np.bool_]:
         """Rows whose people or source `events` speak of; all, where they bring a vocabulary."""
@@ -158,6 +147,8 @@ class Permissions:
         return found
 
     def _decide_rows(self, rows: NDArray[np.intp], watch: Watch, at: datetime) -> None:
+        import numpy as np
+
         from transforms.consent_table import recheck_table
 
         table = self._rows(rows, CONSENT_COLUMNS)
@@ -165,7 +156,7 @@ class Permissions:
         is_allowed = decided.column("allowed").to_numpy()
         until = decided.column("allowed_until").cast("int64").fill_null(0).to_numpy()[is_allowed]
         allowed = rows[is_allowed]
-        self._until_us[allowed], self._code[allowed] = until, 0
+        self._until_us[allowed] = np.minimum(self._until_us[allowed], until)
         denied = decided.select(["reason", "denied_subject", "denied_grant"]).filter(~is_allowed)
         whys = zip(*(column.to_pylist() for column in denied.columns), strict=True)
         self._deny_each(rows[~is_allowed].tolist(), (Why(*why) for why in whys))

@@ -71,7 +71,7 @@ class Watch:
         self._tried = self._clock()
         try:
             fresh = self._read()
-        except ConsentError as error:
+        except (ConsentError, LakeError) as error:
             if not self._is_out_of_reach():
                 raise
             self._bear(error)
@@ -83,9 +83,12 @@ class Watch:
     def vocabulary_then(self) -> Vocabulary | None:
         """The vocabulary that was in force when the release was decided; read when it is first asked for."""
         if not self._has_read_vocabulary:
-            for position, event in self._ledger.events_about((), ()):
-                if position <= self._began and event.vocabulary is not None:
-                    self._vocabulary = event.vocabulary
+            try:
+                about = list(self._ledger.events_about((), ()))
+            except LakeError as error:
+                raise ConsentError(f"the consent ledger cannot be read: {error}") from None
+            spoken = [event.vocabulary for position, event in about if position <= self._began and event.vocabulary]
+            self._vocabulary = spoken[-1] if spoken else None
             self._has_read_vocabulary = True
         return self._vocabulary
 
@@ -125,10 +128,10 @@ class Watch:
         except LakeError:
             return True
 
-    def _bear(self, error: ConsentError) -> None:
+    def _bear(self, error: ConsentError | LakeError) -> None:
         now = self._clock()
         if self._seen is None:
-            raise error
+            raise ConsentError(str(error)) from None
         age = now - self._seen
         if age >= self._max_age or age < timedelta(0):
             raise ConsentError(

@@ -11,10 +11,12 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -264,6 +266,17 @@ def test_a_changed_index_is_not_read(made):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
+    with pytest.raises(LakeError, match=r"is not the index|cannot be read as Parquet"):
+        opened(made)
+
+
+def test_a_later_end_written_into_the_index_opens_nothing(made):
+    """The index is whole Parquet, and says that everything may be used for longer."""
+    path = Path(made.uri) / made.release.index[0].path
+    table = pq.read_table(path)
+    later = pa.array([datetime(2199, 1, 1, tzinfo=UTC)] * len(table), table.schema.field("allowed_until").type)
+    place = table.schema.get_field_index("allowed_until")
+    pq.write_table(table.set_column(place, table.schema.field(place), later), path)
     with pytest.raises(LakeError, match="is not the index"):
         opened(made)
 

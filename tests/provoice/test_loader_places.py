@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from lake import layout
+from lake.lake import Lake
 from lake.storage import Root
 from provoice import open_release
 from provoice.loader import order as order_module
 from schemas.errors import ConsentError, LakeError
 from tests.builders import flac
+from tests.consents import ended
 from tests.provoice.loader_lakes import NAME, Clock, erase, voices_lake
 
 
@@ -170,3 +173,27 @@ def test_neighbours_are_read_at_once_and_nothing_twice(made, monkeypatch):
     assert len(read) == 1
     sizes = [end - start for _, start, end in read]
     assert sum(sizes) < shard_of(made, made.units[0]).stat().st_size
+
+
+@pytest.fixture
+def stored(made):
+    """The same lake in a store that is no local disk; the loader reads it by ranges, several at a time."""
+    store = fsspec.filesystem("memory")
+    store.put(made.uri, "/bucket/lake", recursive=True)
+    yield "memory://bucket/lake"
+    store.rm("/bucket", recursive=True)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_lake_in_an_object_store_is_read_the_same(made, stored, shuffle):
+    options = {"owner": "o", "purpose": "p", "record": False, "clock": Clock(), "shuffle": shuffle, "buffer": 9}
+    here, there = (list(open_release(uri, NAME, **options)) for uri in (made.uri, stored))
+    assert here == there
+    assert keys(there) == made.keys
+
+
+def test_a_withdrawal_is_seen_in_an_object_store(made, stored):
+    there = Lake.open(stored)
+    dataset = open_release(stored, NAME, owner="o", purpose="p", record=False, clock=Clock(), on_denied="skip")
+    there.ledger().append([ended("p1")])
+    assert keys(dataset) == made.keys - made.keys_of["p1"]

@@ -259,3 +259,21 @@ def test_events_are_read_from_the_release_on(made, monkeypatch):
     list(dataset)
     assert since[0] == made.release.ledger_position
     assert since[-1] == made.release.ledger_position + 1
+
+
+def test_news_that_could_not_be_decided_is_not_forgotten(made, monkeypatch):
+    clock = Clock()
+    dataset = opened(made, clock, recheck_interval_s=60, on_denied="skip")
+    samples = iter(dataset)
+    next(samples)
+    made.lake.ledger().append([ended("p1")])
+    with monkeypatch.context() as broken:
+
+        def refused(*_):
+            raise LakeError("no connection")
+
+        broken.setattr(Ledger, "events_about", refused)
+        clock.passes(60)
+        with pytest.raises(ConsentError, match="no connection"):
+            next(samples)
+    assert set(keys(dataset)) == made.keys - made.keys_of["p1"]
