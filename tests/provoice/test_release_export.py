@@ -21,6 +21,7 @@ from provoice.export_lineage import Lineage
 from provoice.release_export import export_release
 from provoice.release_use import register_use
 from schemas.errors import ConfigError, ConsentError
+from schemas.instants import to_text
 from schemas.ledger import Event, EventType
 from tests.builders import flac
 from tests.consents import NOW, ended, given, grant, rule, spoken
@@ -98,7 +99,7 @@ def test_records_say_whose_voice_it_is_and_by_which_grant(made, tmp_path):
                 assert row["consent_lineage"] == {
                     "release": NAME, "release_version": 1, "release_sha256": made.release.sha256,
                     "ledger_position": 5, "subject_ids": [person], "grant_ids": [f"g-{person}"], "rules": [0],
-                    "allowed_until": "2027-06-01T00:00:00Z",
+                    "allowed_until": to_text(made.release.use.until),
                 }  # fmt: skip
             elif name.endswith(".flac"):
                 assert tar.extractfile(name).read() == flac()
