@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -102,6 +103,11 @@ class Facet(Frozen):
             return True
         return any(one in closure and other in closure for closure in self._closures)
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Facet:
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("_closures", None)  # it was worked out from the terms before
+        return copied
+
     @cached_property
     def _closures(self) -> tuple[frozenset[str], ...]:
         """Of the terms that stand under more than one: only there can two lines of broader terms meet."""
@@ -138,7 +144,7 @@ class Vocabulary(Frozen):
         found: Facet = getattr(self, name)
         return found
 
-    @cached_property
+    @property
     def unlisted_actions(self) -> frozenset[Action]:
         """Actions that this version was not written for: unknown terms."""
         return frozenset(Action) - frozenset(self.actions)

@@ -8,7 +8,7 @@ from hypothesis import given as law
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.consent import ANY, TERMS
+from schemas.consent import ANY, TERMS, Action
 from schemas.vocabulary import Facet, Term, Vocabulary
 from tests.consents import rule, use
 from transforms.consent_terms import permits, prohibits
@@ -131,3 +131,12 @@ def test_terms_near_a_word_are_found_by_name_and_by_label():
     assert facet.near("crime") == ["FF"]
     assert facet.near("") == []
     assert facet.near("something else altogether") == []
+
+
+def test_a_changed_copy_knows_nothing_of_what_the_first_had_worked_out():
+    facet = Facet(source="s", terms={"a": Term(), "b": Term(), "ab": Term(broader=("a", "b"))})
+    assert facet.meets("a", "b")
+    assert not facet.model_copy(update={"terms": {"a": Term(), "b": Term()}}).meets("a", "b")
+    whole = Vocabulary(version="1", **dict.fromkeys(TERMS, facet))
+    assert not whole.unlisted_actions
+    assert Action.CLONE in whole.model_copy(update={"actions": (Action.RETAIN,)}).unlisted_actions
