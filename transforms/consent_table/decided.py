@@ -23,10 +23,8 @@ from transforms.consent_table.columns import (
     micros,
     offsets_of,
     pair_keys,
-    places,
     taken,
     typed,
-    whole,
 )  # fmt: skip
 from transforms.consent_table.folded import ConsentTables
 from transforms.consent_table.subjects import Alike, Voices, ask_alike, records_of, tell, voices_of
@@ -49,6 +47,8 @@ class Asked:
     """What is wrong with the use itself; PERMITTED if nothing."""
     answers: Answers
     alike: Alike
+    justifications: dict[str, pa.Array]
+    """Per grant: what a justification by it says."""
 
 
 def ask(use: Use, tables: ConsentTables, at: datetime) -> Asked:
@@ -58,7 +58,13 @@ def ask(use: Use, tables: ConsentTables, at: datetime) -> Asked:
     if has_unknown_terms(use, tables.vocabulary):
         refusal = CODE[DenyReason.UNKNOWN_TERM]
     found = answers(tables.grants, use, tables.vocabulary, micros(at), micros(use.until))
-    return Asked(use, tables, refusal, found, ask_alike(tables.grants, found))
+    justifications = {
+        "grant_id": tables.grants.ids,
+        "rule": pa.array(found.rule.astype(np.int32)),
+        "until": pa.array(found.until).cast(INSTANT),
+        "ends_at": pa.array(tables.grants.ends).cast(INSTANT),
+    }
+    return Asked(use, tables, refusal, found, ask_alike(tables.grants, found), justifications)
 
 
 def decide_table(records: pa.Table, use: Use, tables: ConsentTables, at: datetime) -> pa.Table:
@@ -79,12 +85,7 @@ def decide_asked(records: pa.Table, asked: Asked) -> pa.Table:
     own = record_reasons(columns, source, voices, tables)
     own[own == PERMITTED] = asked.refusal
     told = tell(voices, records_of(columns, source, tables.sources.num_rows, grants), grants, found, asked.alike)
-    justifications = {
-        "grant_id": taken(grants.ids, told.grant),
-        "rule": taken(pa.array(found.rule.astype(np.int32)), told.grant),
-        "until": taken(_instants(found.until), told.grant),
-        "ends_at": taken(_instants(grants.ends), told.grant),
-    }
+    justifications = {name: taken(of_grants, told.grant) for name, of_grants in asked.justifications.items()}
     return decisions(own, voices, told.code, justifications, justifications["grant_id"], asked.use)
 
 
@@ -93,15 +94,15 @@ def read_records(records: pa.Table, tables: ConsentTables) -> tuple[dict[str, pa
     nobody knows which source it is."""
     if "source_id" in records.schema.names:
         columns = typed(records, CONSENT_RECORD_FIELDS, "records")
-        source = places(columns["source_id"], whole(tables.sources["source_id"]))
+        source = tables.source_places.of(columns["source_id"])
         source[flags(pc.is_null(columns["source_id"]))] = UNKNOWN_SOURCE
         return columns, source
     columns = typed(records, (*_OTHER_FIELDS, *PAIR_FIELDS), "records")
     root, path = columns["source_root"], columns["source_path"]
     source = np.full(len(path), -1, np.int64)
     # Few sources are spoken of; most records are done with by their path alone.
-    rows = np.flatnonzero(places(path, whole(tables.sources["source_path"])) >= 0)
-    source[rows] = places(pair_keys(taken(root, rows), taken(path, rows)), whole(tables.sources["pair"]))
+    rows = np.flatnonzero(tables.path_places.of(path) >= 0)
+    source[rows] = tables.pair_places.of(pair_keys(taken(root, rows), taken(path, rows)))
     source[flags(pc.or_(pc.is_null(root), pc.is_null(path)))] = UNKNOWN_SOURCE
     return columns, source
 
@@ -176,7 +177,3 @@ def _justified(allowed: Flags, voices: Voices, justifications: dict[str, pa.Arra
     )
     counts = np.where(allowed, np.diff(voices.offsets), 0)
     return pa.ListArray.from_arrays(pa.array(offsets_of(counts).astype(np.int32)), values, type=pa.list_(JUSTIFICATION))
-
-
-def _instants(micros_: Ints) -> pa.Array:
-    return pa.array(micros_).cast(INSTANT)

@@ -22,6 +22,7 @@ from transforms.consent_table.columns import (
     LATEST,
     Flags,
     Ints,
+    Places,
     firsts,
     flags,
     instants,
@@ -70,9 +71,11 @@ class Grants:
 
     subjects: pa.Array
     """Sorted."""
+    subject_places: Places
     starts: Ints
     """Where the grants of each subject begin (subjects + 2: one more subject is nobody, who has none)."""
     ids: pa.Array
+    id_places: Places
     ended: pa.Array
     """The `DenyReason` that ended it; null while it runs."""
     begins: Ints
@@ -93,6 +96,11 @@ class ConsentTables:
     grants: Grants
     sources: pa.Table
     """`source_id`, `source_path` and `pair` (one text of root and path) of each source that the events speak of."""
+    source_places: Places
+    """By `source_id`."""
+    pair_places: Places
+    path_places: Places
+    """By `source_path`, which may stand in several roots: only whether it is there counts."""
     changes: tuple[Ints, pa.Array]
     """(place in `sources`, catalogue digest from now on), one per source that changed: the newest."""
     endings: pa.Table
@@ -136,6 +144,9 @@ def folded(events: pa.Table, position: int, *, keeps_repeats: bool = False) -> C
         position=position,
         grants=_grants(held, subjects, owner, _ended(held, subjects, owner, endings), listed),
         sources=sources,
+        source_places=Places(whole(sources["source_id"])),
+        pair_places=Places(whole(sources["pair"])),
+        path_places=Places(whole(sources["source_path"])),
         changes=changes,
         endings=endings,
         vocabularies=_vocabularies(said, keeps_repeats),
@@ -201,8 +212,10 @@ def _grants(given: pa.Table, subjects: pa.Array, owner: Ints, ended: pa.Array, l
     scope = _scopes(grant)
     return Grants(
         subjects=subjects,
+        subject_places=Places(subjects),
         starts=offsets_of(np.bincount(owner, minlength=len(subjects) + 1)),
         ids=whole(given["grant_id"]),
+        id_places=Places(whole(given["grant_id"])),
         ended=ended,
         begins=instants(pc.struct_field(grant, ["valid_from"]), LATEST),
         ends=np.where(scope == SCOPE_UNREADABLE, EARLIEST, ends),

@@ -21,7 +21,6 @@ from transforms.consent_table.columns import (
     is_among,
     lists,
     offsets_of,
-    places,
     spread,
 )  # fmt: skip
 from transforms.consent_table.folded import SCOPE_ALL, SCOPE_COLLECTED, SCOPE_RECORDINGS, SCOPE_UNREADABLE, Grants
@@ -91,7 +90,7 @@ def records_of(columns: dict[str, pa.Array], source: Ints, n_sources: int, grant
     is_narrowed = np.diff(offsets) > 0
     is_narrowed |= flags(pc.is_null(columns["grant_ids"]))
     record = np.repeat(np.arange(len(source), dtype=np.int64), np.diff(offsets))
-    grant = places(named, grants.ids)
+    grant = grants.id_places.of(named)
     counting = np.sort((record * max(1, len(grants.ids)) + grant)[grant >= 0])
     return Records(source, n_sources, instants(columns["collected_at"], LATEST), is_narrowed, counting)
 
@@ -117,7 +116,7 @@ def ask_alike(grants: Grants, answers: Answers) -> Alike:
 
 def tell(voices: Voices, records: Records, grants: Grants, answers: Answers, alike: Alike) -> Told:
     """What each voice's grants say: the first that prohibits, else the one that permits longest, else the nearest."""
-    subject = places(voices.subject, grants.subjects)
+    subject = grants.subject_places.of(voices.subject)
     subject[subject < 0] = len(grants.subjects)
     told = Told(alike.told.code[subject], alike.told.grant[subject])
     own = np.flatnonzero(alike.is_scoped[subject] | records.is_narrowed[voices.record])
@@ -150,7 +149,7 @@ def _ask(subject: Ints, record: Ints | None, records: Records | None, grants: Gr
 
 def prohibited(voices: Voices, records: Records, grants: Grants, prohibits: Flags) -> Told:
     """Only what prohibits: PERMITTED for every voice whose grants are silent about it."""
-    subject = places(voices.subject, grants.subjects)
+    subject = grants.subject_places.of(voices.subject)
     subject[subject < 0] = len(grants.subjects)
     question, grant = spread(grants.starts[subject], grants.starts[subject + 1])
     told = Told(np.full(len(subject), PERMITTED), np.full(len(subject), -1, np.int64))
