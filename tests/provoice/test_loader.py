@@ -21,13 +21,15 @@ import pytest
 import soundfile
 
 from lake import layout
+from pipelines.release.create import Wanted, create
+from pipelines.snapshot import take_snapshot
 from provoice import open_release
 from schemas.errors import ConfigError, ConsentError, LakeError
 from schemas.ledger import Event, EventType
 from schemas.releases import Demands
 from tests.builders import flac
 from tests.consents import ended, given, grant, rule
-from tests.provoice.loader_lakes import MADE_AT, NAME, Clock, VoicesLake, release_of, voices_lake
+from tests.provoice.loader_lakes import MADE_AT, NAME, USE, Clock, VoicesLake, release_of, voices_lake
 
 WHO = {"owner": "asr-team@example.org", "purpose": "train ASR v3"}
 
@@ -103,6 +105,21 @@ def test_a_lake_that_was_moved_still_opens(made, tmp_path):
     shutil.move(made.uri, tmp_path / "elsewhere")
     samples = open_release(str(tmp_path / "elsewhere"), NAME, clock=Clock(), **WHO)
     assert set(keys(samples)) == made.keys
+
+
+@pytest.mark.parametrize("has_snapshot", [False, True])
+def test_a_release_as_the_command_makes_it(made, has_snapshot):
+    if has_snapshot:
+        take_snapshot(made.lake)
+    made.lake.ledger().append([ended("p0")])
+    _, record = create(made.lake, Wanted("narrators", USE))
+    assert record.chosen.utterances == 48 - len(made.keys_of["p0"])
+    dataset = open_release(made.uri, "narrators", **WHO)
+    assert set(keys(dataset)) == made.keys - made.keys_of["p0"]
+    made.lake.ledger().append([ended("p1")])
+    with pytest.raises(ConsentError, match="withdrawn"):
+        list(dataset)
+    assert opened(made, on_denied="skip").skipped == {"withdrawn": len(made.keys_of["p0"] | made.keys_of["p1"])}
 
 
 def test_a_dataset_survives_pickling(shared):

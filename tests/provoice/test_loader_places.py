@@ -10,6 +10,7 @@ import pytest
 from lake import layout
 from lake.lake import Lake
 from lake.storage import Root
+from pipelines.snapshot import take_snapshot
 from provoice import open_release
 from provoice.loader import order as order_module
 from schemas.errors import ConsentError, LakeError
@@ -197,3 +198,21 @@ def test_a_withdrawal_is_seen_in_an_object_store(made, stored):
     dataset = open_release(stored, NAME, owner="o", purpose="p", record=False, clock=Clock(), on_denied="skip")
     there.ledger().append([ended("p1")])
     assert keys(dataset) == made.keys - made.keys_of["p1"]
+
+
+def test_a_snapshot_knows_who_was_erased(made, tmp_path, monkeypatch):
+    gone = erase(made, made.units[0], "p1", tmp_path)
+    take_snapshot(made.lake)
+    listed = []
+    plain = Root.list
+    monkeypatch.setattr(Root, "list", lambda self, prefix="": (listed.append(prefix), plain(self, prefix))[1])
+    assert keys(opened(made, on_denied="skip")) == made.keys - gone
+    assert not [prefix for prefix in listed if prefix.startswith("commits")]
+
+
+def test_an_erasure_since_the_snapshot_is_found_when_the_object_is_not(made, tmp_path):
+    take_snapshot(made.lake)
+    gone = erase(made, made.units[0], "p1", tmp_path)
+    dataset = opened(made, on_denied="skip")
+    assert keys(dataset) == made.keys - gone
+    assert dataset.skipped == {"erased": len(gone)}
