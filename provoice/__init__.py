@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from provoice.loader.opening import open_release
+    from schemas.errors import ConsentError
 
-__all__ = ["open_release"]
+__all__ = ["ConsentError", "open_release"]
 
 
 def __getattr__(name: str) -> Any:
-    """Looks for `open_release` only when it is asked for: the command line must start without it."""
+    """Looks for what is asked for, and only then: the command line must start without it."""
+    if name == "ConsentError":
+        from schemas.errors import ConsentError
+
+        return ConsentError
     if name == "open_release":
         from provoice.loader.opening import open_release
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator, Sequence
 
 import pyarrow.compute as pc
@@ -68,8 +69,8 @@ def shown(record: ReleaseRecord) -> str:
     snapshot = f", snapshot {record.snapshot}" if record.snapshot is not None else ""
     lines = [
         f"release {record.name}@{record.version}: {_figures(record.chosen)}",
-        f"  for       {said(record.use)}",
-        f"  where     {record.where or 'every utterance'}",
+        *_wrapped("  for       ", said(record.use)),
+        *_wrapped("  where     ", record.where or "every utterance"),
         f"  decided   {to_text(record.decided_at)}, ledger position {record.ledger_position}{vocabulary}{snapshot}",
         f"  demands   the ledger seen within {record.demands.max_ledger_age_s:g} s"
         + ("; every opening recorded" if record.demands.record_openings else ""),
@@ -86,7 +87,7 @@ def shown(record: ReleaseRecord) -> str:
 def funnel(chosen: Chosen, use: Use) -> str:
     """What is left after each clause and each denial."""
     at = f"as of {to_text(chosen.considered.at)}, ledger position {chosen.considered.position}"
-    return "\n".join([f"for {said(use)}", at, "", *_table(list(_steps(chosen)))]) + "\n"
+    return "\n".join([*_wrapped("for ", said(use)), at, "", *_table(list(_steps(chosen)))]) + "\n"
 
 
 def said(use: Use) -> str:
@@ -94,6 +95,10 @@ def said(use: Use) -> str:
     narrow = [f"{term} {getattr(use, term)}" for term in TERMS if getattr(use, term) != "any"]
     rest = "" if len(narrow) == len(TERMS) else "any other term" if narrow else "any term"
     return ", ".join([use.action.value, *narrow, *([rest] if rest else []), f"until {to_text(use.until)}"])
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=False)
 
 
 def _steps(chosen: Chosen) -> Iterator[tuple[str, Share | None]]:

@@ -21,6 +21,7 @@ from schemas.consent import (
     Justification,
     Use,
 )
+from schemas.instants import to_text
 from transforms.consent_state import ConsentState, GrantState, fold
 from transforms.consent_terms import permits, prohibits, unknown_terms
 
@@ -83,7 +84,7 @@ def _use_denials(use: Use, state: ConsentState, at: datetime) -> Iterable[Denial
         spoken = f"version {state.vocabulary.version} of the vocabulary" if state.vocabulary else "the ledger"
         yield Denial(DenyReason.UNKNOWN_TERM, f"{spoken} knows no {facet} `{term}`")
     if at > use.until:
-        yield Denial(DenyReason.TOO_LATE, f"the use itself was over at {use.until.isoformat()}")
+        yield Denial(DenyReason.TOO_LATE, f"the use itself was over at {to_text(use.until)}")
 
 
 def permitting_grants(subject_id: str, record: ConsentRecord, use: Use, state: ConsentState, at: datetime) -> list[str]:
@@ -131,9 +132,9 @@ def _ask(grant_id: str, record: ConsentRecord, use: Use, state: ConsentState, at
     if held.ended is not None:
         return denied(held.ended, f"{grant_id} was {held.ended}")
     if at < grant.valid_from:
-        return denied(DenyReason.NOT_YET_VALID, f"{grant_id} begins at {grant.valid_from.isoformat()}")
+        return denied(DenyReason.NOT_YET_VALID, f"{grant_id} begins at {to_text(grant.valid_from)}")
     if at >= grant.valid_until:
-        return denied(DenyReason.EXPIRED, f"{grant_id} ended at {grant.valid_until.isoformat()}")
+        return denied(DenyReason.EXPIRED, f"{grant_id} ended at {to_text(grant.valid_until)}")
     if not _covers(grant, record):
         return denied(DenyReason.OUT_OF_SCOPE, f"{grant_id} does not cover this recording")
     allowing = [
@@ -145,7 +146,7 @@ def _ask(grant_id: str, record: ConsentRecord, use: Use, state: ConsentState, at
         return denied(DenyReason.NOT_PERMITTED, f"{grant_id} does not permit `{use.action}` so")
     until, index = max(allowing, key=lambda found: (found[0], -found[1]))
     if use.until > until:
-        return denied(DenyReason.TOO_LATE, f"{grant_id} permits it until {until.isoformat()} at the latest")
+        return denied(DenyReason.TOO_LATE, f"{grant_id} permits it until {to_text(until)} at the latest")
     return Justification(grant.subject_id, grant_id, index, until, grant.valid_until)
 
 

@@ -25,6 +25,7 @@ from pipelines.snapshot_rows import RowSet
 from pipelines.uses import check_terms
 from schemas.consent import TERMS, Use
 from schemas.errors import AlreadyExists, ConfigError, RunStopped
+from schemas.instants import to_text
 from schemas.releases import Demands, ReleaseRecord, Share
 from transforms.consent_table import Asked, ConsentTables, ask, tables_of
 
@@ -96,7 +97,7 @@ def consider(lake: Lake, wanted: Wanted, reader: LakeReader | None = None, posit
     tables, newest = ledger_tables(lake, position)
     at = wanted.at or max(datetime.now(UTC), newest or datetime.min.replace(tzinfo=UTC))
     if wanted.at is None and at > wanted.use.until:
-        raise ConfigError(f"the use was over at {wanted.use.until.isoformat()}; `until` must lie ahead")
+        raise ConfigError(f"the use was over at {to_text(wanted.use.until)}; `until` must lie ahead")
     if tables.vocabulary is not None:
         check_terms(wanted.use, tables.vocabulary, "the use")
     elif any(getattr(wanted.use, term) != "any" for term in TERMS):
