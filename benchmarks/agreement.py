@@ -22,7 +22,7 @@ WORLDS, RECORDS = 20, 10
 
 def disagreeing(seeds: Iterable[int]) -> tuple[int, list[tuple[int, Any]]]:
     """Cases tried, and (seed, what was found) of those on which the two disagree, for a batch per seed."""
-    from tests.transforms.consent_cases import disagreements, random_batch
+    from tests.transforms.consent_cases import disagreements, events_table, random_batch
     from transforms.consent_reference import decide_reference
     from transforms.consent_table import decide_table, tables_of
 
@@ -30,7 +30,8 @@ def disagreeing(seeds: Iterable[int]) -> tuple[int, list[tuple[int, Any]]]:
     for seed in seeds:
         batch = random_batch(random.Random(seed), WORLDS, RECORDS)
         cases += len(batch.records)
-        found += [(seed, one) for one in disagreements(batch, decide_reference, tables_of, decide_table)]
+        tables = tables_of(events_table(batch.events), len(batch.events))
+        found += [(seed, one) for one in disagreements(batch, decide_reference, tables, decide_table)]
     return cases, found
 
 

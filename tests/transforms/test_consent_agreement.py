@@ -21,6 +21,10 @@ from transforms.consent_reference import decide_reference
 from transforms.consent_table import decide_table, tables_of
 
 
+def tables_for(batch):
+    return tables_of(events_table(batch.events), len(batch.events))
+
+
 def test_reference_and_evaluator_agree_on_random_cases():
     cases, found = disagreeing(range(100))
     assert cases == 20_000
@@ -42,17 +46,18 @@ def test_evaluator_and_decide_agree_on_random_cases():
         first = decision.denials[0]
         return first.reason, first.subject_id, first.grant_id, ()
 
-    for seed in range(50):
+    for seed in range(20):
         batch = random_batch(random.Random(f"decide {seed}"), worlds=10, records=10)
-        assert disagreements(batch, by_decide, tables_of, decide_table) == []
+        assert disagreements(batch, by_decide, tables_for(batch), decide_table) == []
 
 
 def test_random_cases_meet_every_reason_and_are_often_allowed():
     told = Counter()
     for seed in range(40):
         batch = random_batch(random.Random(seed))
-        tables = tables_of(events_table(batch.events), len(batch.events))
-        told.update(decide_table(records_table(batch.records), batch.use, tables, batch.at)["reason"].to_pylist())
+        told.update(
+            decide_table(records_table(batch.records), batch.use, tables_for(batch), batch.at)["reason"].to_pylist()
+        )
     of_recordings = {DenyReason.EXTRA_VOICE}
     assert set(told) == {None, *(set(DenyReason) - of_recordings)}
     assert told[None] > 400
@@ -60,16 +65,17 @@ def test_random_cases_meet_every_reason_and_are_often_allowed():
 
 
 def in_all_small_worlds(take):
-    worlds, asked = small_worlds(take), 0
+    worlds, asked, tables = small_worlds(take), 0, None
     for batch in small_batches(worlds):
         asked += len(batch.worlds)
-        assert disagreements(batch, decide_reference, tables_of, decide_table) == []
+        tables = tables or tables_for(batch)  # the same worlds are asked every time
+        assert disagreements(batch, decide_reference, tables, decide_table) == []
     return asked
 
 
 def test_reference_and_evaluator_agree_on_a_slice_of_all_small_cases():
     chance = random.Random(4)
-    assert in_all_small_worlds(lambda _: chance.random() < 0.01) > 5_000
+    assert in_all_small_worlds(lambda _: chance.random() < 0.005) > 2_500
 
 
 @pytest.mark.long

@@ -53,8 +53,13 @@ def said_since(chance, batch):
     return events
 
 
-@pytest.mark.parametrize("seed", range(120))
-def test_it_never_allows_what_the_whole_ledger_denies(seed):
+@pytest.mark.parametrize("seeds", [range(30), pytest.param(range(1_000, 3_000), marks=pytest.mark.long)], ids=str)
+def test_it_never_allows_what_the_whole_ledger_denies(seeds):
+    for seed in seeds:
+        never_opens(seed)
+
+
+def never_opens(seed):
     chance = random.Random(f"since {seed}")
     batch = random_batch(chance, worlds=15)
     tables = tables_of(events_table(batch.events), len(batch.events))
@@ -72,7 +77,7 @@ def test_it_never_allows_what_the_whole_ledger_denies(seed):
 def test_it_does_not_deny_what_nothing_was_said_against():
     # The law above would also hold of one that denies everything.
     kept = asked = 0
-    for seed in range(40):
+    for seed in range(20):
         chance = random.Random(f"kept {seed}")
         batch = random_batch(chance, worlds=15)
         tables = tables_of(events_table(batch.events), len(batch.events))
@@ -83,7 +88,7 @@ def test_it_does_not_deny_what_nothing_was_said_against():
         truth = decide_table(index.select(records_table([]).schema.names), batch.use, whole, batch.at)
         kept += np.asarray(again["allowed"]).sum()
         asked += np.asarray(truth["allowed"]).sum()
-    assert asked > 300
+    assert asked > 150
     assert kept >= 0.75 * asked
 
 

@@ -28,7 +28,7 @@ from transforms.consent_table import ask, decide_asked, decide_table, tables_of
 from transforms.consent_table.columns import source_ids
 
 LATER = NOW + timedelta(days=1)
-BATCHES = pytest.mark.parametrize("seed", range(25))
+BATCHES = pytest.mark.parametrize("seed", range(12))
 
 
 def decided(events, records, asked, at):
@@ -97,7 +97,7 @@ def narrower(chance, batch):
     return batch.use.model_copy(update={facet: chance.choice(within or [getattr(batch.use, facet)])})
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(25))
 def test_a_narrower_use_stays_allowed(seed):
     chance = random.Random(f"narrow {seed}")
     batch = random_batch(chance, worlds=10)
