@@ -283,13 +283,13 @@ class Ledger:
 
     # --- the projection -------------------------------------------------------------------------------------------
 
-    def project(self, beyond: int = PROJECT_BEYOND) -> None:
-        """Builds the projection on where more than `beyond` events are not in it yet."""
+    def project(self, beyond: int | None = None) -> None:
+        """Builds the projection on where more than `beyond` events (PROJECT_BEYOND) are not in it yet."""
         from lake.projection_build import build_on
 
         projection = self._newest_projection()
         covered = projection.position if projection else 0
-        if self._position() - covered > beyond:
+        if self._position() - covered > (PROJECT_BEYOND if beyond is None else beyond):
             built = build_on(self.root, projection, self._segment_lines(covered), self._event_at)
             self._adopt(built)
 

@@ -91,17 +91,18 @@ def _held_or_waiting(
         reasons.setdefault(number, {})[name] = reason
     gate: ConsentGate | None = None
     for run in (run for run in own if run.number in reasons or run.number in open_runs):
-        if gate is None:
-            gate = ConsentGate(lake.ledger(), consent)
-            gate.refresh()
+        gate = gate or ConsentGate(lake.ledger(), consent)
         asked = reasons.get(run.number, {})
-        for unit_id, planned in _planned(lake, run):
-            name = planned.source.recording_id
-            waits = run.number in open_runs and unit_id not in open_runs[run.number]
-            if waits and later.get(name, 0) > run.number:
-                continue  # a later run has had it, and its word counts
-            if waits or (name in asked and _is_still_held(gate, planned, asked[name])):
-                found[name] = planned.catalogue_row_sha256
+        for batch in _planned(lake, run):
+            gate.announce(planned for _, planned in batch if planned.source.recording_id in asked)
+            gate.refresh()
+            for unit_id, planned in batch:
+                name = planned.source.recording_id
+                waits = run.number in open_runs and unit_id not in open_runs[run.number]
+                if waits and later.get(name, 0) > run.number:
+                    continue  # a later run has had it, and its word counts
+                if waits or (name in asked and _is_still_held(gate, planned, asked[name])):
+                    found[name] = planned.catalogue_row_sha256
     return found
 
 
@@ -116,9 +117,9 @@ def _committed(reader: LakeReader, runs: Sequence[RunRecord], columns: str) -> s
     return f"select {columns} from {files(uris)}"
 
 
-def _planned(lake: Lake, run: RunRecord) -> Iterator[tuple[str, PlannedSource]]:
+def _planned(lake: Lake, run: RunRecord) -> Iterator[list[tuple[str, PlannedSource]]]:
     for batch in plan_batches(lake, run):
-        yield from ((row["unit_id"], planned_source(row)) for row in batch.to_pylist())
+        yield [(row["unit_id"], planned_source(row)) for row in batch.to_pylist()]
 
 
 def _is_still_held(gate: ConsentGate, planned: PlannedSource, reason: str) -> bool:

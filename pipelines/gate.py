@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -53,24 +53,80 @@ def _said(denial: Denial) -> str:
     return f"{denial.reason.value}: {denial.detail}"
 
 
+Place = tuple[str, str]
+"""Root and path of a source."""
+
+
+def _needed(sources: Iterable[PlannedSource]) -> tuple[frozenset[str], frozenset[Place]]:
+    """Subjects and places that decisions about these sources look at."""
+    subjects: set[str] = set()
+    places: set[Place] = set()
+    for planned in sources:
+        places.add((planned.source.root, planned.source.path))
+        if planned.catalogue is not None:
+            subjects.update(subject.subject_id for subject in planned.catalogue.subjects)
+    return frozenset(subjects), frozenset(places)
+
+
 class ConsentGate:
-    """Decides with the ledger as it was last read; `refresh` reads what was appended since."""
+    """Decides with the ledger as it was last read; `refresh` reads what was appended since.
+
+    Of a small ledger it knows everything. Of one with a projection it knows what the announced sources need, and
+    whoever is asked about without having been announced is looked up, at the position it stands at.
+    """
 
     def __init__(self, ledger: Ledger, config: ConsentConfig) -> None:
         self._ledger = ledger
         self._config = config
+        self._subjects: frozenset[str] = frozenset()
+        self._sources: frozenset[Place] = frozenset()
+        self._is_narrow = False
         self.state = ConsentState()
         self.decided_at = datetime.now(UTC)
 
+    def announce(self, sources: Iterable[PlannedSource]) -> None:
+        """From now on these sources are asked about, and no others. What is known of them is read at `refresh`."""
+        subjects, places = _needed(sources)
+        if self._is_narrow and not (subjects <= self._subjects and places <= self._sources):
+            # The state is one of other people: it begins anew.
+            self.state = ConsentState()
+        self._subjects, self._sources = subjects, places
+
     def refresh(self) -> bool:
-        """Reads the ledger's head; True when there was something new."""
+        """Reads the ledger's head; True when there was something new, or somebody new to know about."""
         before = self.state.position
-        self.state = fold(self._ledger.events(before), self.state)
+        head = self._ledger.head()
+        if self._ledger.is_projected and not self._is_narrow:
+            self._is_narrow, self.state = True, ConsentState()
+        if not self._is_narrow:
+            self.state = fold(self._ledger.events(before), self.state)
+        elif head != self.state.position:
+            self._read_on(head)
         self.decided_at = datetime.now(UTC)
         return self.state.position != before
 
+    def _read_on(self, head: int) -> None:
+        known = self.state.position
+        about = self._ledger.events_about(self._subjects, self._sources, known)
+        self.state = fold(about, self.state)
+        # Events about others count as read.
+        self.state.position = max(head, self.state.position)
+
+    def _know(self, planned: PlannedSource) -> None:
+        """Looks up what was not announced, without reading on."""
+        subjects, places = _needed([planned])
+        if not self._is_narrow or (subjects <= self._subjects and places <= self._sources):
+            return
+        self._subjects |= subjects
+        self._sources |= places
+        position = self.state.position
+        about = self._ledger.events_about(self._subjects, self._sources)
+        self.state = fold((one for one in about if one[0] <= position), ConsentState())
+        self.state.position = position
+
     def ask(self, planned: PlannedSource) -> Admission | Held:
         """Gate 1, and again at gate 2: `retain` and `annotate` for all subjects that the catalogue names."""
+        self._know(planned)
         row = planned.catalogue or CatalogueRow()
         record = consent_record(planned.source.root, planned.source.path, row, planned.catalogue_row_sha256)
         at = self.decided_at

@@ -6,7 +6,7 @@ twice, and which contradict a grant. An import that was interrupted, run again, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -169,7 +169,7 @@ class _Comparison:
 
     def _against_ledger(self) -> tuple[int, str] | None:
         """The first that contradicts a grant of the ledger, which is asked about some people at a time."""
-        faults: list[tuple[int, Event]] = []
+        fault: tuple[int, Event] | None = None
         rows = self.sql.sql(
             "select n, type, subject_id, grant_id, words from of_ledger where subject_id is not null "
             "order by subject_id, n"
@@ -179,17 +179,14 @@ class _Comparison:
             theirs = self._grants_of({row["subject_id"] for row in asked})
             for row in asked:
                 held = theirs.get((row["subject_id"], row["grant_id"]))
-                if held is not None and (
-                    row["type"] != EventType.GIVEN or words_of(held, text_of(held)) == row["words"]
-                ):
-                    continue
-                event = self.staging.event(row["n"])
-                if held is None or (event.grant is not None and event.grant != held.grant):
-                    faults.append((row["n"], event))
-                    break
-        if not faults:
+                if (fault is None or row["n"] < fault[0]) and not _agrees(row, held):
+                    event = self.staging.event(row["n"])
+                    # What stands behind the grant in its line may differ, the grant's own words may not.
+                    if held is None or (event.grant is not None and event.grant != held.grant):
+                        fault = row["n"], event
+        if fault is None:
             return None
-        n, event = min(faults, key=lambda fault: fault[0])
+        n, event = fault
         if event.grant is not None:
             return n, f"grant {event.grant_id} is in the ledger with other words; {_NEVER_EDITED}"
         return n, f"{self._said(n)}, which is not {event.subject_id}'s but {self._owner(event.grant_id)}'s"
@@ -243,3 +240,10 @@ class _Comparison:
 
 
 _NEVER_EDITED = "a grant is never edited: withdraw it, and give a new one under a new grant_id"
+
+
+def _agrees(row: Mapping[str, Any], held: Event | None) -> bool:
+    """Whether a staged event plainly agrees with the grant that its subject has under that id."""
+    if held is None:
+        return False
+    return bool(row["type"] != EventType.GIVEN or words_of(held, text_of(held)) == row["words"])

@@ -75,6 +75,7 @@ class UnitJob:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
+            self.gate.announce(unit.sources)
             self.gate.refresh()
             with (folder / "audio.scratch").open("w+b") as scratch:
                 preparer = Preparer(
