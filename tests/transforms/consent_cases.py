@@ -145,11 +145,11 @@ KIND = dict(zip(TERMS, ("tree", "beginnings", "tree", "tree", "tree", "dashes"),
 FACETS = {"tree": TREE, "beginnings": BEGINNINGS, "dashes": DASHES}
 
 
-def random_vocabulary(chance: random.Random, version: str = "1") -> Vocabulary:
-    """Every facet with some of its terms left out, most often none."""
+def random_vocabulary(chance: random.Random, version: str = "1", lacking: float = 0.06) -> Vocabulary:
+    """Every facet; `lacking` is the share of those that lack one of their terms, and of versions that lack actions."""
     facets = {name: FACETS[kind] for name, kind in KIND.items()}
     for name, facet in facets.items():
-        if chance.random() < 0.06:
+        if chance.random() < lacking:
             gone = chance.choice(list(facet.terms))
             terms = {
                 term: Term(broader=tuple(b for b in about.broader if b != gone))
@@ -157,7 +157,7 @@ def random_vocabulary(chance: random.Random, version: str = "1") -> Vocabulary:
                 if term != gone
             }
             facets[name] = facet.model_copy(update={"terms": terms})
-    actions = tuple(chance.choice([["train_asr", "evaluate"], ["evaluate"]])) if chance.random() < 0.06 else None
+    actions = tuple(chance.choice([["train_asr", "evaluate"], ["evaluate"]])) if chance.random() < lacking else None
     return Vocabulary(version=version, **({"actions": actions} if actions else {}), **facets)
 
 
@@ -169,7 +169,7 @@ def _spoken(chance: random.Random) -> list[Event]:
             event_id=f"vocabulary-{chance.randint(0, 4)}",
             type=EventType.VOCABULARY,
             recorded_at=NOW,
-            vocabulary=random_vocabulary(chance, str(n)),
+            vocabulary=random_vocabulary(chance, str(n), 0.06 if count == 1 else 0.25),
         )
         for n in range(count)
     ]
