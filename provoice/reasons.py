@@ -15,6 +15,7 @@ HELD_HELP: dict[DenyReason, str] = {
     DenyReason.REFUSED: "the person has refused; only a new grant of theirs would change that",
     DenyReason.INVALIDATED: "the grant was found invalid; only a new grant would change that",
     DenyReason.OUT_OF_SCOPE: "there is a grant, but it does not cover this recording",
+    DenyReason.UNKNOWN_TERM: "the vocabulary in the ledger does not know a term of the request",
     DenyReason.NOT_PERMITTED: "there is a grant, but none of its rules permits this use",
     DenyReason.PROHIBITED: "a rule of the person prohibits this use; prohibitions outlive their grant",
     DenyReason.TOO_LATE: "the request asks for longer than the grant lasts",

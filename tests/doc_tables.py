@@ -22,6 +22,7 @@ from pipelines.config import RECIPE_KEYS, SETTING_KEYS, Config
 from provoice.cli.main import cli
 from provoice.reasons import HELD_HELP
 from provoice.sql import VIEWS
+from provoice.sql_releases import DECISIONS, EXPIRING, RELEASES, USES
 from provoice.sql_tables import COMMITS, EVENTS, GRANTS, RUNS, Columns
 from schemas.errors import REASON_HELP, RETRIABLE
 from schemas.tables import PLAN_FIELDS, RECORDING_FIELDS, UTTERANCE_FIELDS
@@ -134,6 +135,10 @@ def tables() -> dict[str, Callable[[], str]]:
         "columns commits": lambda: _sql_columns(COMMITS),
         "columns grants": lambda: _sql_columns({**GRANTS, "standing": "VARCHAR"}),
         "columns events": lambda: _sql_columns(EVENTS),
+        "columns releases": lambda: _sql_columns(RELEASES),
+        "columns decisions": lambda: _sql_columns(DECISIONS),
+        "columns expiring": lambda: _sql_columns(EXPIRING),
+        "columns uses": lambda: _sql_columns(USES),
         "views": lambda: _table(("view", "holds"), ((f"`{name}`", what) for name, what in VIEWS.items())),
         "reasons rejected": lambda: _table(("reason", "tried again", "what it means, and what to do"), of_reasons),
         "reasons held": lambda: _table(

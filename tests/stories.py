@@ -1,4 +1,4 @@
-"""The worked stories of docs/consent.md as they are typed: files that stand in the page, commands, what a terminal shows.
+"""The worked stories of docs/consent.md: files that stand in the page, commands as typed, what a terminal shows.
 
 `python -m tests.stories` types them again and writes what is shown into the page. A fenced block whose language is
 followed by a name is a file; a `console` block holds commands after `$ ` and what they print. What differs from day to
