@@ -16,6 +16,7 @@ class CountedStore(AbstractFileSystem):  # type: ignore[misc]
 
     protocol = "counted"
     root_marker = "/"
+    default_block_size = 5 << 20  # as gcsfs has it; s3fs has 50 MB
     listed = requests = read_bytes = 0
     objects: ClassVar[set[str]] = set()
 
@@ -48,8 +49,8 @@ class CountedStore(AbstractFileSystem):  # type: ignore[misc]
         self._count(path, len(data))
         return data
 
-    def _open(self, path: str, mode: str = "rb", **options: Any) -> _CountedFile:
-        return _CountedFile(self, self._strip_protocol(path), mode, **options)
+    def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **options: Any) -> _CountedFile:
+        return _CountedFile(self, self._strip_protocol(path), mode, block_size or self.default_block_size, **options)
 
     @classmethod
     def _count(cls, path: str, size: int) -> None:
