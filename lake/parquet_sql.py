@@ -45,11 +45,11 @@ def open_duckdb(root: Root, memory_limit: str | None = None) -> duckdb.DuckDBPyC
             "python_enable_replacements": "false",
             "autoinstall_known_extensions": "false",
             "parquet_metadata_cache": "true",
-            "enable_progress_bar": "false",
             "temp_directory": os.path.join(tempfile.gettempdir(), f"provoice-sql-{os.getpid()}"),
         }
     )
     connection.execute("set TimeZone = 'UTC'")
+    connection.execute("set enable_progress_bar = false")
     if memory_limit is not None:
         connection.execute(f"set memory_limit = {quoted(memory_limit)}")
     if not root.is_local:
