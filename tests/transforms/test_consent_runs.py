@@ -14,6 +14,7 @@ from schemas.consent import ConsentRecord
 from schemas.consent_tables import CONSENT_RECORDS_SCHEMA
 from schemas.errors import ConsentError
 from schemas.tables import UTTERANCE_FIELDS
+from tests.consents import NOW
 from tests.transforms.consent_cases import events_table, random_batch, records_table
 from transforms.consent_table import (
     CONSENT_COLUMNS,
@@ -121,6 +122,26 @@ def test_slices_and_chunks_are_read_from_where_they_begin():
             .combine_chunks()
             .equals(records_table(records[begin:]).combine_chunks())
         )
+
+
+def test_null_lists_are_read_in_slices_too():
+    row = utterance(ConsentRecord(("a", "b"), True, "r", "p"), ("g", "h"))
+    nobody, old_row = {**row, "consent": None}, {**row, "grant_ids": None}
+    table = table_of([row, nobody, old_row, row, nobody, nobody])
+    for begin in range(6):
+        records, lengths = consent_runs(table.slice(begin))
+        expanded = records.take(pa.array(np.repeat(np.arange(len(lengths)), lengths)))
+        assert expanded["subject_ids"].to_pylist() == [["a", "b"], None, ["a", "b"], ["a", "b"], None, None][begin:]
+        assert expanded["grant_ids"].to_pylist() == [[], [], ["g", "h"], [], [], []][begin:]
+
+
+def test_an_instant_may_be_stored_in_another_unit_but_needs_a_zone():
+    table = table_of([utterance(ConsentRecord(("a",), True, "r", "p", collected_at=NOW))])
+    place = table.schema.get_field_index("collected_at")
+    finer = table.set_column(place, "collected_at", table["collected_at"].cast(pa.timestamp("ns", "Europe/Berlin")))
+    assert consent_runs(finer)[0].equals(consent_runs(table)[0])
+    with pytest.raises(ConsentError, match="collected_at"):
+        consent_runs(table.set_column(place, "collected_at", table["collected_at"].cast(pa.timestamp("us"))))
 
 
 def old(rows, drops):

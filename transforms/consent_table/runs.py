@@ -25,6 +25,7 @@ from transforms.consent_table.columns import (
     source_ids,
     spread,
     taken,
+    typed,
 )
 
 _GRANTS_TAKEN_IN_ON = "consent.list.element.grant_id"
@@ -104,7 +105,7 @@ def _runs(batch: pa.RecordBatch) -> tuple[pa.Table, Ints]:
     starts = np.flatnonzero(changed)
     records = {name: column.taken(starts) for name, column in columns.items()}
     records["grant_ids"] = _narrowed(records.pop("grant_ids"), records.pop("named_grants", None))
-    table = pa.table([records[field.name] for field in _PLAIN], schema=_PLAIN)
+    table = pa.table(typed(pa.table(records), tuple(_PLAIN), "utterances"), schema=_PLAIN)
     return table, np.diff(np.append(starts, batch.num_rows))
 
 
@@ -135,8 +136,10 @@ def _field(column: pa.StructArray, name: str) -> pa.Array:
 
 def _of_each(consent: pa.ListArray, name: str) -> pa.Array:
     """One field of every element of a list of structs, as a list."""
-    values, mask = _field(consent.values, name), consent.is_null() if consent.null_count else None
-    return pa.ListArray.from_arrays(consent.offsets, values, mask=mask)
+    if not consent.null_count:
+        return pa.ListArray.from_arrays(consent.offsets, _field(consent.values, name))
+    offsets, links = lists(consent)
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), _field(links, name), mask=consent.is_null())
 
 
 @dataclass(frozen=True, slots=True)
