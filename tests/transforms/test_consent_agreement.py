@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+import transforms.consent_reference
+import transforms.consent_table
 from benchmarks.agreement import disagreeing
 from schemas.consent import DenyReason
+from tests.imports import imports_of
 from tests.transforms.consent_cases import (
     disagreements,
     events_table,
@@ -19,6 +23,21 @@ from tests.transforms.consent_small_worlds import small_batches, small_worlds
 from transforms.consent import decide, fold
 from transforms.consent_reference import decide_reference
 from transforms.consent_table import decide_table, tables_of
+
+
+def ours_in(*sources):
+    found = {one.module for source in sources for one in imports_of(source.read_text())}
+    return {name for name in found if name.split(".")[0] in {"schemas", "transforms", "tests", "lake"}}
+
+
+def test_reference_and_evaluator_share_no_function():
+    reference = Path(transforms.consent_reference.__file__)
+    evaluator = sorted(Path(transforms.consent_table.__file__).parent.glob("*.py"))
+    assert ours_in(reference) <= {"schemas.consent", "schemas.ledger", "schemas.vocabulary"}
+    ours = {name for name in ours_in(*evaluator) if not name.startswith("schemas.")}
+    assert {name.rsplit(".", 1)[0] for name in ours} == {"transforms.consent_table"}
+    # Shapes and closed lists are shared; what the vocabulary can tell of its terms is the evaluator's alone.
+    assert not [name for name in ("covering", "knows", "meets", ".facet(") if name in reference.read_text()]
 
 
 def tables_for(batch):
