@@ -2,9 +2,9 @@
 
     python -m benchmarks.ledger [--events 1000000] [--work DIR] [--json FILE]
 
-Three events in four give a grant of two rules, the fourth ends one that was given before; four people in five have
-several grants. The files are written first and are not counted. Every step is a process of its own: what it took and
-its largest resident size, with the processes it started, are the kernel's figures.
+Three events in four give a grant, most of one rule and some of two; the fourth ends the one before it. Four people in
+five have several grants. The files are written first and are not counted. Every step is a process of its own: what it
+took and its largest resident size, with the processes it started, are the kernel's figures.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ BUILT_ON = 100_000
 ASKED = 500
 _ANY = '["any"]'
 _FACETS = ",".join(f'"{name}":{_ANY}' for name in ("genre", "series", "role", "recipient", "territory"))
+_PERMITS = f'{{"effect":"permit","action":["retain","annotate","train_asr"],"medium":{_ANY},{_FACETS}}}'
 _RULES = (
-    f'[{{"effect":"permit","action":["retain","annotate","train_asr"],"medium":{_ANY},{_FACETS}}},'
-    f'{{"effect":"prohibit","action":["clone"],"medium":{_ANY},{_FACETS}}}]'
+    f"[{_PERMITS}]",
+    f'[{_PERMITS},{{"effect":"prohibit","action":["clone"],"medium":{_ANY},{_FACETS}}}]',
 )
 
 
@@ -53,7 +54,7 @@ def event_lines(first: int, events: int, people: int) -> Iterator[str]:
             yield (
                 f'{{"grant_id":"g-{n:010d}-{who}","subject_id":"{who}","evidence_sha256":"{evidence}",'
                 '"jurisdiction":"EU","scope":{"kind":"all"},"valid_from":"2026-01-01","valid_until":"2028-01-01",'
-                f'"rules":{_RULES}}}\n'
+                f'"rules":{_RULES[n % 5 == 0]}}}\n'
             )
             last = (n, who)
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import hashlib
 import itertools
 import json
 from array import array
@@ -17,6 +16,7 @@ import numpy as np
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from pipelines.grant_lines import KnownRules, id_of, keys_in
 from schemas.consent import TERMS, Grant
 from schemas.errors import ConfigError
 from schemas.ledger import Event, EventType
@@ -45,7 +45,7 @@ def read_events(path: Path, recorded_at: datetime) -> Iterator[Event]:
     """Events in `path`; a line that is a bare grant becomes a `given` event, recorded at `recorded_at` unless it says
     when. Ids are digests of the content, so that the same file imported twice says everything once."""
     for lines in read_lines(path):
-        yield from (event for _, event in events_in(lines, recorded_at))
+        yield from (event for _, event, _ in events_in(lines, recorded_at))
 
 
 def read_lines(path: Path) -> Iterator[Lines]:
@@ -61,19 +61,27 @@ def read_lines(path: Path) -> Iterator[Lines]:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from None
 
 
-def events_in(lines: Lines, recorded_at: datetime) -> Iterator[tuple[int, Event]]:
-    """(line number, event) of each. Raises ConfigError naming file and line."""
+def events_in(lines: Lines, recorded_at: datetime) -> Iterator[tuple[int, Event, bytes]]:
+    """(line number, event, its line in the ledger without the end) of each. Raises ConfigError naming file and line."""
+    rules = KnownRules()
     for number, row in zip(lines.numbers, lines.rows, strict=True):
         where = f"{lines.path}, line {number}"
-        said = _json_row(row, where) if isinstance(row, str) else row
-        try:
-            event = Event.model_validate(_as_event(said, recorded_at, where))
-        except ValidationError:
-            if not isinstance(row, str):
-                parse(Grant, said, where)  # in the words of the file's columns
-            event = parse(Event, _as_event(said, recorded_at, where), where)
-        _check_plain(event, where)
-        yield number, event
+        found = rules.event(row, recorded_at) if isinstance(row, str) else None
+        if found is None:
+            event = _event(row, recorded_at, where)
+            found = event, event.model_dump_json(exclude_none=True).encode()
+        _check_plain(found[0], where)
+        yield number, *found
+
+
+def _event(row: str | dict[str, Any], recorded_at: datetime, where: str) -> Event:
+    said = _json_row(row, where) if isinstance(row, str) else row
+    try:
+        return Event.model_validate(_as_event(said, recorded_at, where))
+    except ValidationError:
+        if not isinstance(row, str):
+            parse(Grant, said, where)  # in the words of the file's columns
+        return parse(Event, _as_event(said, recorded_at, where), where)
 
 
 def _check_plain(event: Event, where: str) -> None:
@@ -103,13 +111,12 @@ def _as_event(row: dict[str, Any], recorded_at: datetime, where: str) -> dict[st
         event.setdefault("subject_id", grant.get("subject_id"))
         event.setdefault("grant_id", grant.get("grant_id"))
     if "event_id" not in event:
-        event["event_id"] = hashlib.sha256(_CONTENT.encode(event).encode()).hexdigest()[:32]
+        event["event_id"] = id_of(event)
     event.setdefault("recorded_at", recorded_at)
     return event
 
 
 _NOT_GIVEN = tuple(kind.value for kind in EventType if kind is not EventType.GIVEN)
-_CONTENT = json.JSONEncoder(sort_keys=True, default=str)
 
 
 def _texts(path: Path) -> Iterator[tuple[int, str]]:
@@ -124,7 +131,7 @@ def _json_row(text: str, where: str) -> dict[str, Any]:
     row: Any = None
     with contextlib.suppress(ValueError):  # said better below, or a spelling that only the other reader knows
         row = from_json(text)
-    if not isinstance(row, dict) or _keys_in(row) != text.count('":'):
+    if not isinstance(row, dict) or keys_in(row) != text.count('":'):
         # Marks within words, or a key that stands there twice.
         try:
             row = json.loads(text, object_pairs_hook=_once)
@@ -133,17 +140,6 @@ def _json_row(text: str, where: str) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise ConfigError(f"{where}: expected an object with an event or a grant")
     return row
-
-
-def _keys_in(row: dict[str, Any]) -> int:
-    """Keys of a mapping and of those within it. One that is overlooked makes the line look odd, and is read slowly."""
-    keys = len(row)
-    for value in row.values():
-        if type(value) is dict:
-            keys += _keys_in(value)
-        elif type(value) is list and value and type(value[0]) is dict:
-            keys += sum(_keys_in(one) for one in value if type(one) is dict)
-    return keys
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

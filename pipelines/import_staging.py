@@ -114,10 +114,10 @@ def check(lines: Lines, recorded_at: datetime) -> Checked:
     numbers: list[int] = []
     events: list[Event] = []
     texts: list[bytes] = []
-    for number, event in events_in(lines, recorded_at):
+    for number, event, text in events_in(lines, recorded_at):
         numbers.append(number)
         events.append(event)
-        texts.append(text_of(event))
+        texts.append(text)
     columns = {
         "line": pa.array(numbers, pa.int64()),
         "type": pa.array([event.type.value for event in events], pa.string()),

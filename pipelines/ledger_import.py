@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -65,10 +65,12 @@ def import_events(
     Raises ConfigError naming file and line: of a line that is no event, of a grant that the ledger or an earlier line
     has with other words, of an event about a grant that is nobody's or another's. Then nothing was written.
     """
+    opened: Ledger | None = None
     with TemporaryDirectory(prefix="provoice-import-") as folder:
         staging = Staging(Path(folder))
         staging.fill(files, now, lambda done: report("checked", done, 0))
-        opened = ledger() if ledger is not None else None
+        if ledger is not None:
+            opened = ledger()
         with closing(open_duckdb(Root(folder), MEMORY_LIMIT)) as sql:
             sql.execute(f"set temp_directory = {quoted(str(Path(folder, 'spill')))}")
             compared = _Comparison(staging, opened, sql, Path(folder))
@@ -82,9 +84,9 @@ def import_events(
             return done
         first = [] if vocabulary is None else [text_of(vocabulary_event(vocabulary, now))]
         _append(opened, first, staging.texts(skipped), done.events, report)
-        report("projecting", 0, 0)
-        opened.project()
-        return Imported(**found, vocabulary=done.vocabulary, position=opened.head())
+    report("projecting", 0, 0)
+    opened.project()
+    return replace(done, position=opened.head())
 
 
 def _append(ledger: Ledger, lines: list[bytes], more: Iterable[list[bytes]], events: int, report: Report) -> None:

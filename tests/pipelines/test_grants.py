@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.grants import read_events
+from pipelines.grant_lines import KnownRules
+from pipelines.grants import Lines, events_in, read_events
+from pipelines.import_staging import text_of
 from schemas.consent import TERMS
 from schemas.errors import ConfigError
 from schemas.ledger import EventType
@@ -153,6 +155,39 @@ def test_events_are_one_exactly_when_everything_they_say_is(tmp_path_factory, fi
     written.write_text("\n".join(map(json.dumps, said)))
     one, two = read_events(written, NOW)
     assert (one.event_id == two.event_id) == (said[0] == said[1])
+
+
+# --- rules that were read before --------------------------------------------------------------------------------------
+
+
+ODD = [
+    {}, {"grant_id": "g2"}, {"valid_until": "2026-07-01T12:00:00+02:00"}, {"note": "x"}, {"rules": []},
+    {"subject_id": "jos\u00e9"}, {"subject_id": 'a "quoted" name'}, {"subject_id": " "}, {"grant_id": None},
+    {"rules": [{"effect": "permit"}]}, {"rules": None}, {"rules": "\x01"}, {"jurisdiction": "\x01"}, {"scope": "all"},
+    {"scope": {"kind": "recordings", "recordings": [{"root": "raw", "path": "\"rules\":"}]}},
+    {"rules": [{**plain()["rules"][0], "durable_until": "2026-09-01"}]}, {"valid_until": "2025-01-01"},
+    {"rules": [plain()["rules"][0], {**plain()["rules"][0], "effect": "prohibit"}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ODD, ids=str)
+@pytest.mark.parametrize("is_tight", [False, True])
+def test_rules_that_were_read_before_change_nothing(change, is_tight, monkeypatch):
+    separators = (",", ":") if is_tight else None
+    spelt = json.dumps(plain(**change), separators=separators)
+    twice = json.dumps(plain(), separators=separators)[:-1] + ',"rules":[]}'
+    for text in (spelt, spelt[:-1], spelt + "}", spelt[:-1] + ',"note":"x"}', twice, f'{{"grant":{spelt}}}'):
+        rows = [json.dumps(plain(), separators=separators), text]
+        answers = []
+        for known in (KnownRules.event, lambda *_: None):
+            monkeypatch.setattr(KnownRules, "event", known)
+            try:
+                answers.append([(event, line) for _, event, line in events_in(Lines("f", [1, 2], rows), NOW)])
+            except ConfigError as error:
+                answers.append(str(error))
+        monkeypatch.undo()
+        assert answers[0] == answers[1], text
+        assert isinstance(answers[0], str) or all(line == text_of(event) for event, line in answers[0])
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
