@@ -265,6 +265,7 @@ def test_files_that_still_hold_are_listed_again(tmp_path, monkeypatch):
 def test_small_files_are_merged_again_and_large_ones_are_not(tmp_path, monkeypatch):
     monkeypatch.setattr(merging, "TARGET_BYTES", 1)
     monkeypatch.setattr(merging, "_HELD_BYTES", 1)
+    monkeypatch.setattr("pipelines.snapshot_rows._PARTS_AT_ONCE", 1)
     lake = Lake.create_or_open(str(tmp_path / "lake"))
     units = [[Made(f"{n}.wav", {f"s{n}": "g"}, 1)] for n in range(3)]
     write_run(lake, tmp_path, units, run_id="r")
