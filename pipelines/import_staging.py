@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from datetime import datetime
 from hashlib import blake2b
 from multiprocessing import get_context
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 
 from lake.projection import digests
 from pipelines.grants import Lines, events_in, read_lines
+from schemas.errors import LakeError
 from schemas.ledger import Event, EventType
 
 NARROW = pa.schema(
@@ -176,6 +178,8 @@ def _in_processes(chunks: Iterable[tuple[int, Lines]], recorded_at: datetime) ->
             while waiting:
                 done, future = waiting.popleft()
                 yield done, future.result()
+        except BrokenProcessPool:
+            raise LakeError("a process that checked lines was ended from outside; nothing was written") from None
         finally:
             for _, future in waiting:
                 future.cancel()
