@@ -7,15 +7,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lake.lake import Lake
 from lake.ledger import Ledger
-from pipelines.ledger_import import Imported, Report, import_events
 from provoice.words import several
+
+if TYPE_CHECKING:
+    from pipelines.ledger_import import Imported, Report
 
 
 def import_files(lake_uri: str, files: Sequence[str], *, ledger: str | None, dry_run: bool) -> str:
     """Appends what is new in `files`, and says what changed. Raises ConfigError naming file and line."""
+    # Who withdraws or looks something up need not wait for what an import needs.
+    from pipelines.ledger_import import import_events
 
     def opened() -> Ledger:
         return Lake.create_or_open(lake_uri, ledger).ledger()
