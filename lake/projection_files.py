@@ -40,7 +40,7 @@ SEGMENTS_SCHEMA = pa.schema(
 SCHEMAS = {"position": EVENTS_SCHEMA, "subject": EVENTS_SCHEMA, "name": NAMES_SCHEMA, "segment": SEGMENTS_SCHEMA}
 """The orders: two of the events, one of names that are taken, one of the segments of the log."""
 
-_GROUP_ROWS = {"position": 32_768, "subject": 4096, "name": 65_536, "segment": 65_536}
+_GROUP_ROWS = {"position": 32_768, "subject": 2048, "name": 65_536, "segment": 65_536}
 """Of subjects few: whoever asks for one reads them all."""
 _FILE_ROWS = {"position": 1 << 20, "subject": 1 << 20, "name": 1 << 23, "segment": 1 << 20}
 _FEW_VALUES = ["type", "grant.jurisdiction", "grant.scope", "grant.rules.list.element.effect",
