@@ -103,19 +103,15 @@ def _write_tar(
 
 
 def _add(writer: TarWriter, piece: Piece, scratch: BinaryIO, codec: str) -> Row:
-    """Adds an utterance's members; returns where each lies."""
+    """Adds an utterance's members, by name as tars are sorted; returns where each lies."""
     key, text = piece.row["key"], piece.row["text"]
     scratch.seek(piece.offset)
-    audio, described = scratch.read(piece.size), as_json(piece.row)
-    place: Row = {
-        "audio_offset": writer.add(f"{key}.{codec}", audio),
-        "audio_size": piece.size,
-        "json_offset": writer.add(f"{key}.json", described),
-        "json_size": len(described),
-    }
+    members = {codec: ("audio", scratch.read(piece.size)), "json": ("json", as_json(piece.row))}
     if text is not None:
-        encoded = text.encode()
-        place |= {"text_offset": writer.add(f"{key}.txt", encoded), "text_size": len(encoded)}
+        members["txt"] = "text", text.encode()
+    place: Row = {}
+    for suffix, (name, data) in sorted(members.items()):
+        place |= {f"{name}_offset": writer.add(f"{key}.{suffix}", data), f"{name}_size": len(data)}
     return place
 
 

@@ -128,9 +128,10 @@ def _outcome(rule: RuleAnswer, grant: GrantAnswer, told: Explanation) -> str:
     if not rule.speaks:
         return f"does not reach this use, for its {listed(rule.missing, 6)}"
     if rule.effect == "prohibit":
-        if not grant.covers:
+        if not grant.reaches:
             return "would prohibit this use, but not of this recording"
-        return "prohibits this use" + ("" if grant.standing == "valid" else ", whatever became of its grant")
+        may = "" if grant.covers else ", for it may speak of this recording"
+        return f"prohibits this use{may}" + ("" if grant.standing == "valid" else ", whatever became of its grant")
     in_the_way = [
         *([f"the grant is {grant.standing.replace('_', ' ')}"] if grant.standing != "valid" else []),
         *(["the grant does not count"] if not grant.counts else []),

@@ -106,7 +106,7 @@ def _decide_subject(
         # Prohibitions outlive their grant, and no narrowing by the catalogue hides them.
         grant = state.grants[grant_id].grant
         for index, rule in enumerate(grant.rules):
-            if rule.effect == "prohibit" and _covers(grant, record) and prohibits(rule, use, state.vocabulary):
+            if rule.effect == "prohibit" and may_cover(grant, record) and prohibits(rule, use, state.vocabulary):
                 return Denial(DenyReason.PROHIBITED, f"rule {index} of {grant_id} prohibits it", subject_id, grant_id)
     nearest = Denial(DenyReason.NO_GRANT, f"no grant of {subject_id} is recorded", subject_id)
     longest: Justification | None = None
@@ -148,6 +148,12 @@ def _ask(grant_id: str, record: ConsentRecord, use: Use, state: ConsentState, at
     if use.until > until:
         return denied(DenyReason.TOO_LATE, f"{grant_id} permits it until {to_text(until)} at the latest")
     return Justification(grant.subject_id, grant_id, index, until, grant.valid_until)
+
+
+def may_cover(grant: Grant, record: ConsentRecord) -> bool:
+    """Whether a prohibition of the grant reaches the record: of one whose date nobody knows nobody can say that it does
+    not."""
+    return _covers(grant, record) or (grant.scope.kind == "collected" and record.collected_at is None)
 
 
 def _covers(grant: Grant, record: ConsentRecord) -> bool:

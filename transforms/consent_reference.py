@@ -22,7 +22,8 @@ def decide_reference(record: ConsentRecord, use: Use, events: Sequence[Event], a
     """May `record` be used as `use` says, as of `at`, after exactly these `events` of the ledger?"""
     once = [e for n, e in enumerate(events) if e.event_id not in {before.event_id for before in events[:n]}]
     spoken = next((event.vocabulary for event in reversed(once) if event.vocabulary), None)
-    changed = [e for e in once if (e.source_root, e.source_path) == (record.source_root, record.source_path)]
+    place = record.source_root, record.source_path
+    changed = [e for e in once if e.type.value == "catalogue_changed" and (e.source_root, e.source_path) == place]
     is_known = all(_is_known(getattr(spoken, facet, None), getattr(use, facet)) for facet in TERMS)
     for reason, denies in (
         (DenyReason.NO_SUBJECT, not record.subject_ids),
@@ -45,7 +46,7 @@ def _of_subject(
     theirs = sorted((i, n, grant) for i, (n, grant) in given.items() if grant.subject_id == name)
     for i, _, grant in theirs:
         for rule in grant.rules:
-            if rule.effect == "prohibit" and _covers(grant, record) and _speaks(rule, use, spoken, _may_meet):
+            if rule.effect == "prohibit" and _may_cover(grant, record) and _speaks(rule, use, spoken, _may_meet):
                 return DenyReason.PROHIBITED, name, i
     found: list[Justification] = []
     denied: list[tuple[int, DenyReason, str | None]] = [(0, DenyReason.NO_GRANT, None)]
@@ -80,6 +81,10 @@ def _covers(grant: Grant, record: ConsentRecord) -> bool:
     listed = (record.source_root, record.source_path) in [(r.root, r.path) for r in scope.recordings]
     within = bool(when and begin and end and begin <= when < end)
     return {"all": True, "recordings": listed, "collected": within}[scope.kind]
+
+
+def _may_cover(grant: Grant, record: ConsentRecord) -> bool:
+    return _covers(grant, record) or (grant.scope.kind == "collected" and record.collected_at is None)
 
 
 def _speaks(rule: Rule, use: Use, spoken: Vocabulary | None, of: Callable[[Facet | None, str, str], bool]) -> bool:

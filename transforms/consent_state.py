@@ -53,8 +53,8 @@ class ConsentState:
             self._end(event.subject_id, event.grant_id, _ENDED_AS[event.type])
         elif event.type is EventType.VOCABULARY:
             self.vocabulary = event.vocabulary
-        elif event.source_root is not None and event.source_path is not None:
-            self.catalogue_rows[event.source_root, event.source_path] = event.catalogue_row_sha256
+        elif event.type is EventType.CATALOGUE_CHANGED:
+            self.catalogue_rows[event.source_root or "", event.source_path or ""] = event.catalogue_row_sha256
 
     def _give(self, grant: Grant) -> None:
         # An ended grant stays ended, and a grant is never edited: a new yes is a new grant_id.

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from schemas.consent import ANY, TERMS, ConsentRecord, Decision, Denial, DenyReason, Grant, Justification, Rule, Use
 from schemas.vocabulary import Facet, Vocabulary
-from transforms.consent import decide
+from transforms.consent import decide, may_cover
 from transforms.consent_history import ConsentHistory, Said
 
 
@@ -56,6 +56,8 @@ class GrantAnswer:
     valid_from: datetime
     valid_until: datetime
     covers: bool
+    reaches: bool
+    """Its prohibitions cover, or may cover, the recording: of one whose date nobody knows nobody can say."""
     scope: str
     rules: tuple[RuleAnswer, ...]
 
@@ -128,6 +130,7 @@ def _grant(grant_id: str, record: ConsentRecord, use: Use, history: ConsentHisto
     held = history.state.grants[grant_id]
     grant = held.grant
     covers, scope = _scope(grant, record)
+    reaches = may_cover(grant, record)
     if held.ended is not None:
         standing = held.ended.value
     elif at < grant.valid_from:
@@ -143,6 +146,7 @@ def _grant(grant_id: str, record: ConsentRecord, use: Use, history: ConsentHisto
         valid_from=grant.valid_from,
         valid_until=grant.valid_until,
         covers=covers,
+        reaches=reaches,
         scope=scope,
         rules=tuple(_rule(index, rule, grant, use, history.state.vocabulary) for index, rule in enumerate(grant.rules)),
     )

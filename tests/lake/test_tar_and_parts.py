@@ -134,7 +134,7 @@ def test_every_field_says_what_it_is(tmp_path):
     path = tmp_path / "part.parquet"
     write_part(path, [ROW], SCHEMA)
     schema = pq.read_schema(path)
-    assert schema.metadata[b"schema_version"] == b"1.0"
+    assert schema.metadata[b"schema_version"] == b"1.1"
     assert all(field.metadata[b"description"] for field in schema)
 
 

@@ -311,10 +311,11 @@ def test_a_vocabulary_that_cannot_be_read_is_an_error():
 def harm(chance, row):
     """Damages a column without saying, in words that everybody reads so, that more is allowed."""
     people, grants, digest = row["subject_ids"], row["grant_ids"], row["catalogue_row_sha256"]
-    name = chance.choice(["subject_ids", "complete", "source_id", "grant_ids", "catalogue_row_sha256"])
+    name = chance.choice([*row])
     row[name] = {
         "subject_ids": chance.choice([None, [], [None], [*(people or []), None], [*(people or []), "dora"], ["nan"]]),
         "complete": chance.choice([None, False]),
+        "collected_at": None,
         "source_id": None,
         "grant_ids": chance.choice([None, [None], ["qqq"], grants and grants[:1]]) or [""],
         "catalogue_row_sha256": chance.choice([digest, "swapped"]),

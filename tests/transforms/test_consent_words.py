@@ -55,7 +55,7 @@ def test_every_sentence_agrees_with_the_answer(events, of, asked, at):
                 assert one.standing == one.ended.type.value
         answer = subject.answer
         forbidding = [
-            g for g in subject.grants if g.covers and any(r.speaks and r.effect == "prohibit" for r in g.rules)
+            g for g in subject.grants if g.reaches and any(r.speaks and r.effect == "prohibit" for r in g.rules)
         ]
         if isinstance(answer, Justification):
             by = grants[answer.grant_id]

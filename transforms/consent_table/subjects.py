@@ -130,8 +130,10 @@ def _ask(subject: Ints, record: Ints | None, records: Records | None, grants: Gr
     question, grant = spread(grants.starts[subject], grants.starts[subject + 1])
     starts = offsets_of(np.bincount(question, minlength=len(subject)))
     covers, counts = np.ones(len(grant), np.bool_), np.ones(len(grant), np.bool_)
+    reaches = covers
     if record is not None and records is not None:
         covers = _covers(grant, record[question], records, grants)
+        reaches = covers | _may_cover(grant, record[question], records, grants)
         counts = _counts(grant, record[question], records, grants)
     code = np.where(covers, answers.after[grant], CODE[DenyReason.OUT_OF_SCOPE])
     code = np.where(answers.before[grant] == PERMITTED, code, answers.before[grant])
@@ -143,7 +145,7 @@ def _ask(subject: Ints, record: Ints | None, records: Records | None, grants: Gr
     is_told[is_told] = score[best[is_told]] > EARLIEST
     told = Told(np.full(len(subject), CODE[DenyReason.NO_GRANT]), np.full(len(subject), -1, np.int64))
     told.code[is_told], told.grant[is_told] = code[best[is_told]], grant[best[is_told]]
-    _prohibit(told, starts, grant, covers & answers.prohibits[grant])
+    _prohibit(told, starts, grant, reaches & answers.prohibits[grant])
     return told
 
 
@@ -153,9 +155,10 @@ def prohibited(voices: Voices, records: Records, grants: Grants, prohibits: Flag
     subject[subject < 0] = len(grants.subjects)
     question, grant = spread(grants.starts[subject], grants.starts[subject + 1])
     told = Told(np.full(len(subject), PERMITTED), np.full(len(subject), -1, np.int64))
-    covers = _covers(grant, voices.record[question], records, grants)
+    record = voices.record[question]
+    reaches = _covers(grant, record, records, grants) | _may_cover(grant, record, records, grants)
     starts = offsets_of(np.bincount(question, minlength=len(subject)))
-    _prohibit(told, starts, grant, covers & prohibits[grant])
+    _prohibit(told, starts, grant, reaches & prohibits[grant])
     return told
 
 
@@ -180,6 +183,11 @@ def _covers(grant: Ints, record: Ints, records: Records, grants: Grants) -> Flag
     when, of = records.collected_at[record[period]], grant[period]
     covers[period] = (grants.collected_from[of] <= when) & (when < grants.collected_until[of])
     return np.asarray(covers)
+
+
+def _may_cover(grant: Ints, record: Ints, records: Records, grants: Grants) -> Flags:
+    """Whether each grant speaks of a period, and nobody knows when the record beside it was collected."""
+    return np.asarray((grants.scope[grant] == SCOPE_COLLECTED) & (records.collected_at[record] == LATEST))
 
 
 def _counts(grant: Ints, record: Ints, records: Records, grants: Grants) -> Flags:
