@@ -78,6 +78,7 @@ def _opened(
         # All of it, whatever a launcher's RANK says; and what leaves the lake leaves a trace, or does not leave.
         return open_release(
             lake_uri, release.name, release.version, owner=owner, purpose=purpose, fields=("audio", "json"),
+            verify=True,
             on_denied="skip" if skip_denied else "refuse", record="require", rank=0, world_size=1, clock=clock,
         )  # fmt: skip
     except ConsentError as error:

@@ -36,7 +36,7 @@ def open_release(
     purpose: str,
     decode: bool = False,
     fields: Collection[str] = FIELDS,
-    verify: bool = True,
+    verify: bool = False,
     shuffle: bool = False,
     seed: int = 0,
     buffer: int = 1000,
