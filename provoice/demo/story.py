@@ -43,6 +43,7 @@ def demo(folder: Path) -> str:
     _write_catalogue(catalogue, folder, sources, rttm)
     if not Lake.exists(lake_uri):
         _write_grants(grants)
+        _write_use(folder / "use.yaml")
         sys.stdout.write(import_files(lake_uri, [str(grants)], ledger=None, dry_run=False))
         sys.stdout.write(withdraw(lake_uri, "leaver", None, "asked to be forgotten"))
     request = Request(
@@ -112,6 +113,14 @@ def _write_grants(path: Path) -> None:
     path.write_text("".join(json.dumps(grant) + "\n" for grant in grants))
 
 
+def _write_use(path: Path) -> None:
+    """A request that the demo's grants allow, to make a release with."""
+    until = f"{datetime.now(UTC) + timedelta(days=180):%Y-%m-%d}"
+    terms = dict.fromkeys(TERMS, "any") | {"recipient": "internal"}
+    request = {"action": "train_asr", **terms, "until": until}
+    path.write_text("".join(f"{key}: {value}\n" for key, value in request.items()))
+
+
 def table(sources: list[DemoSource], rows: dict[str, dict[str, Any]]) -> str:
     """What was stated of each source beside what came of it."""
     lines = [("source", "stated", "measured", "became")]
@@ -155,4 +164,5 @@ def _next_commands(folder: Path, lake_uri: str) -> str:
         'group by 1"\n'
         f"  {provoice} why {lake_uri} withdrawn.wav\n"
         f"  {provoice} report {lake_uri} -o {folder / 'report.html'}\n"
+        f'  {provoice} release create {lake_uri} clean --use {folder / "use.yaml"} --where "snr_db > 15" --dry-run\n'
     )
