@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from lake.lake import Lake
 from lake.releases import read_release
+from lake.runs import list_runs
 from pipelines.release.diff import NOT_ASKED, REPLACED, Diff, diff
-from pipelines.release.verify import Verified, verify
+from pipelines.release.verify import NOBODY, Verified, verify
 from provoice.words import hours, several
 from schemas.instants import to_text
 from schemas.releases import ReleaseRecord, Share
@@ -55,8 +56,17 @@ def verify_text(lake_uri: str, name: str, version: int | None, *, as_json: bool)
     else:
         lines.append("  all of it may still be used")
     if found.replaced.utterances:
-        lines.append(f"  {_figures(found.replaced)}: {_WHY[REPLACED]} since")
+        lines.append(f"  {_figures(found.replaced)} are not current any more:")
+        lines += _listed({_since(lake, run_id): one for run_id, one in found.replaced_by.items()})
     return "\n".join(lines) + "\n", found.is_sound
+
+
+def _since(lake: Lake, run_id: str) -> str:
+    """What made them anew, and when."""
+    if run_id == NOBODY:
+        return "erased"
+    began = next((to_text(run.created_at)[:10] for run in list_runs(lake) if run.run_id == run_id), "")
+    return f"made anew by run {run_id}, {began}"
 
 
 def _faults(found: Verified) -> list[str]:
@@ -69,6 +79,9 @@ def _faults(found: Verified) -> list[str]:
         lines.append(
             f"  NOT as the ledger decides: {several(found.decided_otherwise_total, 'utterance')}, such as {shown}"
         )
+    if found.unlike_total:
+        shown = ", ".join(found.unlike)
+        lines.append(f"  NOT as the lake has it: {several(found.unlike_total, 'utterance')}, such as {shown}")
     return lines
 
 
@@ -117,5 +130,8 @@ def _as_object(found: Verified) -> dict[str, object]:
         "position_now": found.position_now,
         "at": to_text(found.at),
         "denied_now": {reason: one.model_dump() for reason, one in found.denied_now.items()},
+        "unlike": found.unlike_total,
+        "unlike_examples": list(found.unlike),
         "replaced": found.replaced.model_dump(),
+        "replaced_by": {run_id: one.model_dump() for run_id, one in found.replaced_by.items()},
     }

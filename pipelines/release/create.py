@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 from lake import layout
 from lake.lake import Lake
+from lake.parquet_sql import files, open_duckdb, reading
 from lake.reader import LakeReader
 from lake.releases import create_release, newest_version, put_index_part
 from pipelines.export.croissant import croissant_of_release
 from pipelines.release.account import added, allowed, attrition, by_reason, share
+from pipelines.release.index import Span, spans, stale_names, write_part
 from pipelines.release.select import Receipt, Selector, Task
 from pipelines.release.where import Where, own_columns, read_where
 from pipelines.snapshot_rows import RowSet
@@ -26,6 +28,7 @@ from pipelines.uses import check_terms
 from schemas.consent import TERMS, Use
 from schemas.errors import AlreadyExists, ConfigError, RunStopped
 from schemas.instants import to_text
+from schemas.records import StoredObject
 from schemas.releases import Demands, ReleaseRecord, Share
 from transforms.consent_table import Asked, ConsentTables, ask, tables_of
 
@@ -33,8 +36,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _RACES = 20
-_PART_ROWS = 1_000_000
+TASK_ROWS = 1_000_000
 """Small parts of the tail are taken together up to so many rows."""
+PART_ROWS = 500_000
+"""A part of the index is full with so many rows, and takes the rest of its last shard."""
 
 Clock = Callable[[], datetime]
 
@@ -60,6 +65,8 @@ class Considered:
     position: int
     at: datetime
     vocabulary_version: str | None
+    stale: pa.Table
+    """`recording_id` and `run_id` of rows that are not current."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,8 @@ def consider(lake: Lake, wanted: Wanted, reader: LakeReader | None = None, posit
     """
     reader = reader or LakeReader(lake)
     where = read_where(lake, wanted.where, own_columns(_schemas(reader)))
+    # A ledger that is shorter than what the lake's rows were decided on has lost events, perhaps withdrawals.
+    lake.ledger().expect(_last_position(reader))
     tables, newest = ledger_tables(lake, position)
     at = wanted.at or max(datetime.now(UTC), newest or datetime.min.replace(tzinfo=UTC))
     if wanted.at is None and at > wanted.use.until:
@@ -106,7 +115,8 @@ def consider(lake: Lake, wanted: Wanted, reader: LakeReader | None = None, posit
             "`provoice consent vocabulary LAKE configs/vocabulary` brings the shipped one"
         )
     version = tables.vocabulary.version if tables.vocabulary else None
-    return Considered(reader, ask(wanted.use, tables, at), where, tables.position, at, version)
+    asked = ask(wanted.use, tables, at)
+    return Considered(reader, asked, where, tables.position, at, version, reader.stale())
 
 
 def preview(lake: Lake, wanted: Wanted) -> Chosen:
@@ -124,8 +134,10 @@ def create(lake: Lake, wanted: Wanted) -> tuple[Chosen, ReleaseRecord | None]:
             chosen = Chosen(considered, _added(considered, receipts))
             if not chosen.allowed.utterances:
                 return chosen, None
+            version = newest_version(lake, wanted.name) + 1
+            index = _put_index(considered, receipts, wanted.name, version, Path(folder))
             try:
-                record = create_release(lake, _record(lake, wanted, chosen, receipts))
+                record = create_release(lake, _record(wanted, chosen, version, index))
             except AlreadyExists:
                 continue  # another took the version: choose again, as of now
             _describe(lake, record)
@@ -144,7 +156,7 @@ def tasks(reader: LakeReader) -> Iterator[Task]:
     for part in reader.parts("utterances"):
         paths.append(part.path)
         rows += part.rows
-        if rows >= _PART_ROWS:
+        if rows >= TASK_ROWS:
             yield Task(number, tuple(paths), rows)
             number, paths, rows = number + 1, [], 0
     if paths:
@@ -153,19 +165,36 @@ def tasks(reader: LakeReader) -> Iterator[Task]:
 
 def _run(considered: Considered, folder: Path | None) -> Iterator[Receipt]:
     reader = considered.reader
-    selector = Selector(reader.lake, considered.asked, considered.where, RowSet(reader.stale()), folder)
-    # Threads do: reading, comparing and writing columns is done outside Python's lock.
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "release") as pool:
+    selector = Selector(reader.lake, considered.asked, considered.where, RowSet(considered.stale), folder)
+    with _threads() as pool:
         yield from pool.map(selector.run, tasks(reader))
+
+
+def _put_index(
+    considered: Considered, receipts: Sequence[Receipt], name: str, version: int, folder: Path
+) -> tuple[StoredObject, ...]:  # fmt: skip
+    batches = [batch for receipt in receipts for batch in receipt.batches]
+    stale = stale_names(considered.stale)
+
+    def put(span: Span) -> StoredObject:
+        made = write_part(span, batches, stale, folder / f"part-{span.number:05d}.parquet")
+        return put_index_part(considered.reader.lake, name, version, span.number, made)
+
+    with _threads() as pool:
+        return tuple(pool.map(put, spans(batches, PART_ROWS)))
+
+
+def _threads() -> ThreadPoolExecutor:
+    # Threads do: reading, comparing and writing columns is done outside Python's lock.
+    return ThreadPoolExecutor(len(os.sched_getaffinity(0)), "release")
 
 
 def _added(considered: Considered, receipts: Sequence[Receipt]) -> pa.Table:
     return added([receipt.cells for receipt in receipts], 1 + len(considered.where.clauses))
 
 
-def _record(lake: Lake, wanted: Wanted, chosen: Chosen, receipts: Sequence[Receipt]) -> ReleaseRecord:
-    considered, version = chosen.considered, newest_version(lake, wanted.name) + 1
-    parts = [receipt.part for receipt in receipts if receipt.part is not None]
+def _record(wanted: Wanted, chosen: Chosen, version: int, index: tuple[StoredObject, ...]) -> ReleaseRecord:
+    considered = chosen.considered
     return ReleaseRecord(
         name=wanted.name,
         version=version,
@@ -180,7 +209,7 @@ def _record(lake: Lake, wanted: Wanted, chosen: Chosen, receipts: Sequence[Recei
         chosen=chosen.allowed,
         denied=chosen.denied,
         attrition=attrition(chosen.cells, 0, chosen.last),
-        index=tuple(put_index_part(lake, wanted.name, version, n, part) for n, part in enumerate(parts)),
+        index=index,
         demands=wanted.demands,
         created_at=datetime.now(UTC),
     ).sealed()
@@ -205,6 +234,16 @@ def ledger_tables(lake: Lake, position: int | None) -> tuple[ConsentTables, date
     # What was recorded between the two looks is left for the next release.
     events = events.filter(pc.less_equal(events["position"], until))
     return tables_of(events, until), pc.max(events["recorded_at"]).as_py()
+
+
+def _last_position(reader: LakeReader) -> int:
+    """The furthest position of the ledger that a commit was decided at."""
+    found = max((commit.ledger_position for _, commit in reader.tail), default=0)
+    if reader.snapshot is None:
+        return found
+    with reading(), open_duckdb(reader.lake.root) as connection:
+        asked = f"select coalesce(max(ledger_position), 0) from {files(reader.uris([reader.snapshot.commits]))}"
+        return max(found, int(connection.execute(asked).fetchall()[0][0]))
 
 
 def _schemas(reader: LakeReader) -> Iterator[pa.Schema]:

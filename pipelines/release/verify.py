@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -13,15 +15,43 @@ from numpy.typing import NDArray
 
 from lake import currency
 from lake.lake import Lake
-from lake.parquet_sql import open_duckdb, reading
+from lake.parquet_sql import files, open_duckdb, reading
 from lake.reader import LakeReader
 from lake.releases import changed_parts, index_table
 from pipelines.release.create import ledger_tables
 from schemas.consent_tables import CONSENT_RECORDS_SCHEMA
 from schemas.releases import ReleaseRecord, Share
+from schemas.snapshots import CURRENT
 from transforms.consent_table import decide_table
 
+if TYPE_CHECKING:
+    import duckdb
+
+NOBODY = "erased"
+"""In place of a run, where none has anything of a recording any more."""
 _SHOWN = 5
+_MEMORY = "2GB"
+_NOW = """
+with known as ({known}), stale as ({stale}),
+current as (from known anti join stale using (recording_id, run_id))
+select a.n, any_value(c.run_id) as run_id
+from asked a left join known k using (recording_id, run_id)
+left join current c on c.source_root = k.source_root and c.source_path = k.source_path
+group by a.n order by a.n
+"""
+_UNLIKE = """
+select i.key from {index} i join (
+    select key, lineage.run_id as run_id, recording_id, audio_sha256, duration_s, consent_complete, collected_at,
+           list_sort(list_distinct([link.subject_id for link in consent])) as people,
+           lineage.catalogue_row_sha256 as catalogue_row_sha256
+    from {utterances}
+) u using (key, run_id)
+where (i.recording_id, i.audio_sha256, i.duration_s, i.complete, i.collected_at, i.catalogue_row_sha256, i.subject_ids)
+      is distinct from
+      (u.recording_id, u.audio_sha256, u.duration_s, u.consent_complete, u.collected_at, u.catalogue_row_sha256,
+       u.people)
+order by i.key
+"""
 _COLUMNS = (
     "key", "recording_id", "run_id", "duration_s", *CONSENT_RECORDS_SCHEMA.names, "justifications", "allowed_until",
 )  # fmt: skip
@@ -39,16 +69,22 @@ class Verified:
     decided_otherwise: Sequence[str]
     """Keys of rows of which the ledger's events up to the release's position say something else (the first few)."""
     decided_otherwise_total: int
+    unlike: Sequence[str]
+    """Keys of rows that the lake has otherwise: other people, sound, or catalogue row (the first few)."""
+    unlike_total: int
     checked: Share
     position_now: int
     at: datetime
     denied_now: dict[str, Share] = field(default_factory=dict)
     replaced: Share = field(default_factory=Share)
     """Rows that are not current by now: a later run has made them anew, or they were erased."""
+    replaced_by: dict[str, Share] = field(default_factory=dict)
+    """The same by the run whose word on their recordings holds now; under NOBODY those of which nothing is left."""
 
     @property
     def is_sound(self) -> bool:
-        return not self.changed and self.miscounted is None and not self.decided_otherwise_total
+        is_otherwise = self.decided_otherwise_total or self.unlike_total
+        return not self.changed and self.miscounted is None and not is_otherwise
 
 
 def verify(lake: Lake, release: ReleaseRecord, at: datetime | None = None) -> Verified:
@@ -64,6 +100,9 @@ def verify(lake: Lake, release: ReleaseRecord, at: datetime | None = None) -> Ve
     now = at or max(datetime.now(UTC), newest or datetime.min.replace(tzinfo=UTC))
     today = decide_table(rows.select(CONSENT_RECORDS_SCHEMA.names), release.use, now_tables, now)
     keys = rows["key"].filter(pa.array(differs))
+    reader = LakeReader(lake)
+    gone = rows.filter(pa.array(~is_current(reader, rows)))
+    unlike = _unlike(reader, whole)
     is_whole = not changed and rows.num_rows != release.chosen.utterances
     return Verified(
         release=release,
@@ -71,11 +110,14 @@ def verify(lake: Lake, release: ReleaseRecord, at: datetime | None = None) -> Ve
         miscounted=rows.num_rows if is_whole else None,
         decided_otherwise=keys.slice(0, _SHOWN).to_pylist(),
         decided_otherwise_total=len(keys),
+        unlike=unlike[:_SHOWN],
+        unlike_total=len(unlike),
         checked=share_of(rows),
         position_now=now_tables.position,
         at=now,
         denied_now=shares_by(rows, today["reason"]),
-        replaced=share_of(rows.filter(pa.array(~is_current(LakeReader(lake), rows)))),
+        replaced=share_of(gone),
+        replaced_by=shares_by(gone, _now_of_run(reader, gone)),
     )
 
 
@@ -97,19 +139,53 @@ def shares_by(rows: pa.Table, reasons: pa.ChunkedArray) -> dict[str, Share]:
 
 def is_current(reader: LakeReader, rows: pa.Table) -> NDArray[np.bool_]:
     """Which rows of an index (`recording_id`, `run_id`) are current in the lake now."""
-    uris = [*reader.uris(reader.merged("recordings")), *(part.uri for part in reader.parts("recordings"))]
-    stale = reader.stale_sql() or f"select recording_id, run_id from ({currency.rows_of([])})"
-    asked = pa.table({"n": np.arange(rows.num_rows), "recording_id": rows["recording_id"], "run_id": rows["run_id"]})
     query = f"""
-    select n from asked semi join ({currency.rows_of(uris)}) using (recording_id, run_id)
-    anti join ({stale}) using (recording_id, run_id)
+    select n from asked semi join ({_recordings(reader, ["recordings"])}) using (recording_id, run_id)
+    anti join ({_stale(reader)}) using (recording_id, run_id)
     """
-    with reading(), open_duckdb(reader.lake.root) as connection:
-        connection.register("asked", asked)
+    with _asking(reader, rows) as connection:
         places = np.asarray(connection.sql(query).to_arrow_table()["n"])
     found = np.zeros(rows.num_rows, dtype=np.bool_)
     found[places] = True
     return found
+
+
+def _now_of_run(reader: LakeReader, rows: pa.Table) -> pa.ChunkedArray:
+    """For each row the run whose word on its source holds now; NOBODY where there is none."""
+    known = _recordings(reader, ["recordings", CURRENT["recordings"]])
+    with _asking(reader, rows) as connection:
+        found = connection.sql(_NOW.format(known=known, stale=_stale(reader))).to_arrow_table()["run_id"]
+    return pc.fill_null(found.cast(pa.string()), NOBODY)
+
+
+def _unlike(reader: LakeReader, release: ReleaseRecord) -> list[str]:
+    """Keys of rows of the index that the lake, where it still has them, has otherwise."""
+    kinds = ("utterances", CURRENT["utterances"])
+    uris = [uri for kind in kinds for uri in reader.uris(reader.merged(kind))]
+    uris += [part.uri for part in reader.parts("utterances")]
+    if not uris or not release.index:
+        return []
+    with reading(), open_duckdb(reader.lake.root, _MEMORY) as connection:
+        query = _UNLIKE.format(index=files(reader.uris(release.index)), utterances=files(uris))
+        return [key for (key,) in connection.execute(query).fetchall()]
+
+
+def _recordings(reader: LakeReader, kinds: Sequence[str]) -> str:
+    merged = [uri for kind in kinds for uri in reader.uris(reader.merged(kind))]
+    return currency.rows_of([*merged, *(part.uri for part in reader.parts("recordings"))])
+
+
+def _stale(reader: LakeReader) -> str:
+    return reader.stale_sql() or f"select recording_id, run_id from ({currency.rows_of([])})"
+
+
+@contextmanager
+def _asking(reader: LakeReader, rows: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that has the rows' recordings as `asked`, numbered."""
+    asked = pa.table({"n": np.arange(rows.num_rows), "recording_id": rows["recording_id"], "run_id": rows["run_id"]})
+    with reading(), open_duckdb(reader.lake.root) as connection:
+        connection.register("asked", asked)
+        yield connection
 
 
 def _differs(rows: pa.Table, again: pa.Table) -> NDArray[np.bool_]:
