@@ -18,13 +18,11 @@ from lake.lake import Lake
 from lake.parquet_sql import files, open_duckdb, quoted
 from lake.reader import LakeReader
 from lake.sql_types import columns_of
-from provoice import sql_releases
+from provoice import sql_ledger, sql_releases
 from provoice import sql_tables as tables
-from schemas.consent_tables import EVENTS_SCHEMA
 from schemas.errors import ConfigError, LakeError
 from schemas.snapshots import CURRENT
 from schemas.tables import PLAN_SCHEMA, RECORDINGS_SCHEMA, utterances_schema
-from transforms.consent import fold
 
 VIEWS = {
     "utterances": "current utterances, one row each",
@@ -49,10 +47,6 @@ _STAGE_SECONDS = """
 create view stage_seconds as
 select run_number, run_id, unit_id, unnest(map_keys(seconds)) as stage, unnest(map_values(seconds)) as seconds
 from commits
-"""
-_GRANTS = """
-create view grants as select *, case when ended is not null then ended when now() >= valid_until then 'expired'
-when now() < valid_from then 'not_yet_valid' else 'valid' end as standing from provoice.grants
 """
 
 
@@ -149,10 +143,8 @@ def _create(connection: duckdb.DuckDBPyConnection, reader: LakeReader, views: se
             current = f"anti join provoice.stale s on s.recording_id = p.recording_id and s.run_id = p.{_RUN_ID[kind]}"
             is_any = reader.stale_sql() is not None
             connection.execute(f"create view {kind} as {_rows(reader, kind, [kind])} {current if is_any else ''}")
-    if "grants" in views:
-        _grants(connection, reader.lake)
-    if "events" in views:
-        _events(connection, reader.lake)
+    if views & {"grants", "events"}:
+        sql_ledger.create(connection, reader.lake.ledger(), views)
     sql_releases.create(connection, reader, views)
 
 
@@ -203,18 +195,3 @@ def _plans(connection: duckdb.DuckDBPyConnection, reader: LakeReader) -> None:
 
 def _read(uris: Sequence[str], own: str = "") -> str:
     return f" union all by name select {own}* from {files(uris)}"
-
-
-def _grants(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
-    tables.fill(connection, "provoice.grants", tables.GRANTS, tables.grant_rows(fold(lake.ledger().events())))
-    connection.execute(_GRANTS)
-
-
-def _events(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
-    names = list(tables.EVENTS)
-    # Read to the end first: what is wrong with the ledger is a ConsentError, and no question that cannot be answered.
-    batches = list(lake.ledger().events_batches(names))
-    schema = pa.schema([EVENTS_SCHEMA.field(name) for name in names])
-    connection.register("ledger", pa.Table.from_batches(batches, schema))
-    connection.execute("create table events as from ledger")
-    connection.unregister("ledger")

@@ -9,15 +9,9 @@ from typing import Any
 
 import duckdb
 
-from schemas.consent import TERMS, Rule
-from schemas.instants import to_text
 from schemas.records import Commit, Counts, RunRecord
-from transforms.consent import ConsentState, GrantState
 
 _ROWS_AT_ONCE = 5_000
-_RULE = "STRUCT(" + ", ".join(
-    ["effect VARCHAR", "action VARCHAR[]", *(f"{term} VARCHAR[]" for term in TERMS), "durable_until TIMESTAMPTZ"]
-) + ")"  # fmt: skip
 
 Columns = Mapping[str, str]
 Rows = Iterable[Mapping[str, Any]]
@@ -36,17 +30,6 @@ COMMITS: Columns = {
     "committed_at": "TIMESTAMPTZ", "wall_s": "DOUBLE", "cpu_s": "DOUBLE", "seconds": "MAP(VARCHAR, DOUBLE)",
     "peak_memory_bytes": "BIGINT", "host": "VARCHAR", "cpu": "VARCHAR", "attempt": "INTEGER",
 }  # fmt: skip
-GRANTS: Columns = {
-    "grant_id": "VARCHAR", "subject_id": "VARCHAR", "ended": "VARCHAR", "valid_from": "TIMESTAMPTZ",
-    "valid_until": "TIMESTAMPTZ", "jurisdiction": "VARCHAR", "evidence_sha256": "VARCHAR", "scope": "VARCHAR",
-    "collected_from": "TIMESTAMPTZ", "collected_until": "TIMESTAMPTZ", "permitted": "VARCHAR[]",
-    "prohibited": "VARCHAR[]", "rules": f"{_RULE}[]",
-}  # fmt: skip
-EVENTS = (
-    "position", "event_id", "type", "recorded_at", "subject_id", "grant_id", "source_root", "source_path",
-    "catalogue_row_sha256", "owner", "purpose", "model", "note",
-)  # fmt: skip
-"""Of `schemas.consent_tables.EVENTS_SCHEMA`; what a grant says is in `grants`."""
 
 
 def fill(connection: duckdb.DuckDBPyConnection, name: str, columns: Columns, rows: Rows = ()) -> None:
@@ -83,24 +66,3 @@ def _commit_row(run: RunRecord, commit: Commit) -> dict[str, Any]:
         "held_by_reason": counts.held,
         "cpu_s": round(sum(commit.seconds.values()), 3),
     }
-
-
-def grant_rows(state: ConsentState) -> Iterator[dict[str, Any]]:
-    return (_grant_row(held) for held in state.grants.values())
-
-
-def _grant_row(held: GrantState) -> dict[str, Any]:
-    grant = held.grant
-    return {
-        **grant.model_dump(mode="json", include=set(GRANTS) - {"scope"}),
-        "ended": held.ended.value if held.ended else None,
-        "scope": grant.scope.kind,
-        "collected_from": to_text(grant.scope.collected_from) if grant.scope.collected_from else None,
-        "collected_until": to_text(grant.scope.collected_until) if grant.scope.collected_until else None,
-        "permitted": _actions(grant.rules, "permit"),
-        "prohibited": _actions(grant.rules, "prohibit"),
-    }
-
-
-def _actions(rules: Iterable[Rule], effect: str) -> list[str]:
-    return sorted({str(action) for rule in rules if rule.effect == effect for action in rule.action})

@@ -22,8 +22,9 @@ from pipelines.config import RECIPE_KEYS, SETTING_KEYS, Config
 from provoice.cli.main import cli
 from provoice.reasons import HELD_HELP
 from provoice.sql import VIEWS
+from provoice.sql_ledger import EVENTS, GRANTS
 from provoice.sql_releases import DECISIONS, EXPIRING, RELEASES, USES
-from provoice.sql_tables import COMMITS, EVENTS, GRANTS, RUNS, Columns
+from provoice.sql_tables import COMMITS, RUNS
 from schemas.errors import REASON_HELP, RETRIABLE
 from schemas.tables import PLAN_FIELDS, RECORDING_FIELDS, UTTERANCE_FIELDS
 
@@ -88,7 +89,7 @@ def _kind(kind: pa.DataType) -> str:
     return "timestamp, UTC" if pa.types.is_timestamp(kind) else words.get(str(kind), str(kind))
 
 
-def _sql_columns(found: Columns) -> str:
+def _sql_columns(found: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in found)
 
 
@@ -133,7 +134,7 @@ def tables() -> dict[str, Callable[[], str]]:
         "columns plans": lambda: columns(PLAN_FIELDS),
         "columns runs": lambda: _sql_columns(RUNS),
         "columns commits": lambda: _sql_columns(COMMITS),
-        "columns grants": lambda: _sql_columns({**GRANTS, "standing": "VARCHAR"}),
+        "columns grants": lambda: _sql_columns(GRANTS),
         "columns events": lambda: _sql_columns(EVENTS),
         "columns releases": lambda: _sql_columns(RELEASES),
         "columns decisions": lambda: _sql_columns(DECISIONS),
