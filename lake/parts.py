@@ -31,8 +31,11 @@ def write_part(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema)
     return write_table(path, pa.Table.from_arrays(columns, schema=schema), _ROW_GROUP_ROWS)
 
 
-def write_table(path: Path, table: pa.Table, row_group_rows: int) -> tuple[int, str]:
-    """Writes a table as it is to a new file; returns its size and SHA-256."""
+def write_table(
+    path: Path, table: pa.Table, row_group_rows: int, repeating: Sequence[str] | None = None
+) -> tuple[int, str]:  # fmt: skip
+    """Writes a table as it is to a new file; returns its size and SHA-256. `repeating` names the leaves whose values
+    are worth a dictionary; all are tried unless told, which costs time where none comes twice."""
     import pyarrow.parquet as pq
 
     with path.open("xb") as file:
@@ -42,6 +45,7 @@ def write_table(path: Path, table: pa.Table, row_group_rows: int) -> tuple[int, 
             compression="zstd",
             version="2.6",
             row_group_size=row_group_rows,
+            use_dictionary=True if repeating is None else list(repeating),
             store_schema=True,
             write_statistics=True,
         )

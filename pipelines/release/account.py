@@ -129,9 +129,11 @@ def _is_any(column: pa.ChunkedArray, values: Sequence[str | None]) -> Any:
     return pc.is_in(column, pa.array(values, pa.string()))
 
 
-def _people(found: pa.Table) -> set[str]:
-    sets = pc.unique(found["people"]).drop_null().to_pylist()
-    return {name for one in sets for name in one.split(_BETWEEN) if name}
+def _people(found: pa.Table) -> pa.Array:
+    """Everybody in these cells, each once."""
+    sets = pc.unique(found["people"]).drop_null()
+    names = pc.unique(pc.list_flatten(pc.split_pattern(sets, _BETWEEN)))
+    return names.filter(pc.not_equal(names, ""))
 
 
 def _starts(codes: Sequence[NDArray[Any]]) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lake import layout
 from lake.lake import Lake
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _RACES = 20
 TASK_ROWS = 1_000_000
 """Small parts of the tail are taken together up to so many rows."""
-PART_ROWS = 500_000
+PART_ROWS = 250_000
 """A part of the index is full with so many rows, and takes the rest of its last shard."""
 
 Clock = Callable[[], datetime]
@@ -135,9 +135,11 @@ def create(lake: Lake, wanted: Wanted) -> tuple[Chosen, ReleaseRecord | None]:
             if not chosen.allowed.utterances:
                 return chosen, None
             version = newest_version(lake, wanted.name) + 1
-            index = _put_index(considered, receipts, wanted.name, version, Path(folder))
+            with ThreadPoolExecutor(1, "release-account") as pool:
+                account = pool.submit(_account, chosen)
+                index = _put_index(considered, receipts, wanted.name, version, Path(folder))
             try:
-                record = create_release(lake, _record(wanted, chosen, version, index))
+                record = create_release(lake, _record(wanted, considered, version, index, account.result()))
             except AlreadyExists:
                 continue  # another took the version: choose again, as of now
             _describe(lake, record)
@@ -193,8 +195,20 @@ def _added(considered: Considered, receipts: Sequence[Receipt]) -> pa.Table:
     return added([receipt.cells for receipt in receipts], 1 + len(considered.where.clauses))
 
 
-def _record(wanted: Wanted, chosen: Chosen, version: int, index: tuple[StoredObject, ...]) -> ReleaseRecord:
-    considered = chosen.considered
+def _account(chosen: Chosen) -> dict[str, Any]:
+    """What a release says of how it came about, by the record's own names."""
+    return {
+        "candidates": chosen.after(0),
+        "matching": chosen.after(chosen.last),
+        "chosen": chosen.allowed,
+        "denied": chosen.denied,
+        "attrition": attrition(chosen.cells, 0, chosen.last),
+    }
+
+
+def _record(
+    wanted: Wanted, considered: Considered, version: int, index: tuple[StoredObject, ...], account: dict[str, Any]
+) -> ReleaseRecord:  # fmt: skip
     return ReleaseRecord(
         name=wanted.name,
         version=version,
@@ -204,14 +218,10 @@ def _record(wanted: Wanted, chosen: Chosen, version: int, index: tuple[StoredObj
         decided_at=considered.at,
         vocabulary_version=considered.vocabulary_version,
         snapshot=considered.reader.snapshot.number if considered.reader.snapshot else None,
-        candidates=chosen.after(0),
-        matching=chosen.after(chosen.last),
-        chosen=chosen.allowed,
-        denied=chosen.denied,
-        attrition=attrition(chosen.cells, 0, chosen.last),
         index=index,
         demands=wanted.demands,
         created_at=datetime.now(UTC),
+        **account,
     ).sealed()
 
 

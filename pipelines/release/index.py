@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from lake.layout import unit_of_shard
 from lake.parts import write_table
-from schemas.consent_tables import CONSENT_RECORD_FIELDS, RELEASE_INDEX_SCHEMA
+from schemas.consent_tables import CONSENT_RECORD_FIELDS, JUSTIFICATION, RELEASE_INDEX_SCHEMA
 from schemas.errors import LakeError
 from schemas.tables import PLACE_FIELDS
 
@@ -29,6 +29,13 @@ SAME = ("key", "recording_id", *(field.name for field in PLACE_FIELDS), "audio_s
 """Columns that a row of an index has from `utterances` as they are."""
 DECIDED = (*(field.name for field in CONSENT_RECORD_FIELDS), "justifications", "allowed_until")
 """Columns that all rows of a run share: what was decided on, and what came of it."""
+
+
+_REPEATING = (
+    "recording_id", "run_id", "unit_id", "shard", "json_size", "subject_ids.list.element", "grant_ids.list.element",
+    "source_id", "collected_at", "catalogue_row_sha256", "allowed_until",
+    *(f"justifications.list.element.{field.name}" for field in JUSTIFICATION),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,8 @@ def put_aside(rows: pa.Table, decided: pa.Table, kept: Any, run: Any, place: Pat
     kept, code, run = kept[order], code[order], run[order]
     used, own = np.unique(run, return_inverse=True)
     chosen = rows.select([*SAME, "lineage"]).take(pa.array(kept))
-    columns = [_encoded(chosen[name]) if name in ("shard", "recording_id") else chosen[name] for name in SAME]
+    # Words of a recording are left as text: a dictionary goes whole with every slice.
+    columns = [_encoded(chosen[name]) if name == "shard" else _plain(chosen[name]) for name in SAME]
     named = _encoded(pc.struct_field(chosen["lineage"].combine_chunks(), ["run_id"]))
     _write(
         place.with_suffix(".rows"),
@@ -93,24 +101,33 @@ def spans(batches: Iterable[Batch], rows: int) -> Iterator[Span]:
 
 def write_part(span: Span, batches: Sequence[Batch], stale: pa.Array, path: Path) -> tuple[Path, int, str, int]:
     """Gathers and writes a part: its file, size, SHA-256 and rows. Raises LakeError for a row named in `stale`."""
+    rows, runs = _gathered(span, batches)
+    _check_current(rows, stale)
+    shards = _encoded(rows["shard"])
+    code = _ranks(shards.dictionary)[shards.indices.to_numpy()]
+    order = pa.array(np.lexsort((rows["audio_offset"].to_numpy(), code)))
+    index = _index(rows.take(order), runs)
+    del rows, runs
+    size, sha256 = write_table(path, index, ROW_GROUP_ROWS, _REPEATING)
+    return path, size, sha256, index.num_rows
+
+
+def _gathered(span: Span, batches: Sequence[Batch]) -> tuple[pa.Table, pa.Table]:
+    """The part's rows, and what was decided of their runs, which `run` counts."""
     found: list[pa.Table] = []
     runs: list[pa.Table] = []
+    count = 0
     for batch in batches:
         begin = batch.starts[bisect_left(batch.shards, span.first)]
         end = batch.starts[bisect_right(batch.shards, span.last)]
         if begin < end:
             rows = _read(batch.rows).slice(begin, end - begin)
-            run = pc.add(rows["run"], pa.scalar(sum(one.num_rows for one in runs), pa.int32()))
+            used, own = np.unique(rows["run"].to_numpy(), return_inverse=True)
+            run = pa.array((own + count).astype(np.int32))
             found.append(rows.set_column(rows.schema.get_field_index("run"), "run", run))
-            runs.append(_read(batch.runs))
-    rows = pa.concat_tables(found).unify_dictionaries().combine_chunks()
-    _check_current(rows, stale)
-    shards = _encoded(rows["shard"])
-    code = _ranks(shards.dictionary)[shards.indices.to_numpy()]
-    order = pa.array(np.lexsort((rows["audio_offset"].to_numpy(), code)))
-    index = _index(rows.take(order), pa.concat_tables(runs).combine_chunks())
-    size, sha256 = write_table(path, index, ROW_GROUP_ROWS)
-    return path, size, sha256, index.num_rows
+            runs.append(_read(batch.runs).take(pa.array(used)))
+            count += len(used)
+    return pa.concat_tables(found).unify_dictionaries().combine_chunks(), pa.concat_tables(runs).combine_chunks()
 
 
 def stale_names(stale: pa.Table) -> pa.Array:
@@ -147,6 +164,10 @@ def _check_current(rows: pa.Table, stale: pa.Array) -> None:
 def _encoded(column: Any) -> pa.DictionaryArray:
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+
+
+def _plain(column: Any) -> Any:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 def _ranks(words: pa.Array) -> Any:
