@@ -32,8 +32,9 @@ install: $(TEST_READY)
 demo: $(DEMO_READY)
 	$(BIN)/provoice demo $(DEMO)
 
+# Two at a time: each test that runs the main job has worker processes of its own.
 test: $(TEST_READY)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
 
 test-long: $(TEST_READY)
 	$(BIN)/python -m pytest -q -m long
@@ -42,7 +43,7 @@ check: $(TEST_READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
 
 bench: $(BENCH_READY)
 	$(BIN)/python -m benchmarks.speed

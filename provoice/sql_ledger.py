@@ -51,7 +51,7 @@ when now() < valid_from then 'not_yet_valid' else 'valid' end as standing from p
 
 
 def create(connection: duckdb.DuckDBPyConnection, ledger: Ledger, views: Set[str]) -> None:
-    """Makes `events` and `grants` where they are among `views`. Raises ConsentError for a ledger that cannot be read."""
+    """Makes `events` and `grants` where they are asked for. Raises ConsentError for a ledger that cannot be read."""
     if "events" in views:
         _fill(connection, ledger, "events", EVENTS)
     if "grants" in views:
