@@ -7,7 +7,7 @@ window, no clock, no chance. So a release can be decided again, and spread over 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +28,11 @@ _REFUSED = {
     "POSITIONAL_REFERENCE": "a column by its number",
 }
 _CHANGING = {
-    "current_date", "current_localtime", "current_localtimestamp", "current_query", "current_setting", "current_time",
-    "current_timestamp", "current_user", "gen_random_uuid", "get_current_time", "get_current_timestamp", "getenv",
-    "getvariable", "nextval", "now", "random", "session_user", "setseed", "today", "transaction_timestamp",
-    "txid_current", "uuid", "uuidv4", "uuidv7",
+    "age", "getenv", "localtime", "localtimestamp", "current_localtime", "current_localtimestamp", "current_time",
+    "current_timestamp", "current_role", "current_user", "session_user", "user",
 }  # fmt: skip
+"""Mean something else each time, and are no functions that DuckDB lists so."""
+_LISTED = "select distinct lower(function_name) from duckdb_functions() where stability is distinct from 'CONSISTENT'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ def read_where(lake: Lake, text: str | None, own: Mapping[str, str]) -> Where:
     """The condition `text` over the columns every lake has and this lake's `own`. Raises ConfigError in one line."""
     if text is None:
         return Where(own=own)
+    if not text.strip():
+        raise _wrong("it is empty; leave it out to take everything that is allowed")
     with open_duckdb(lake.root) as connection:
         tree = _tree(connection, f"select ({text}\n)")
         node = tree["statements"][0]["node"]
@@ -59,8 +61,11 @@ def read_where(lake: Lake, text: str | None, own: Mapping[str, str]) -> Where:
         blank = _tree(connection, "select (true)")["statements"][0]["node"]
         if any(node[key] != blank[key] for key in blank if key not in ("select_list", "query_location")):
             raise _wrong("it is more than one condition")
+        changing = _CHANGING | {
+            name for (name,) in connection.execute(f"{_LISTED} and function_type = 'scalar'").fetchall()
+        }
         for part in _nodes(expression):
-            _check(part)
+            _check(part, changing)
         clauses = tuple(_written(connection, tree, clause) for clause in _conjuncts(expression))
         found = Where(text, clauses, _columns_in(expression, own), own)
         _check_binds(connection, found)
@@ -131,11 +136,13 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
             yield from _nodes(item)
 
 
-def _check(node: Mapping[str, Any]) -> None:
+def _check(node: Mapping[str, Any], changing: Set[str]) -> None:
     if node["class"] in _REFUSED:
         raise _wrong(f"{_REFUSED[node['class']]} has no place in a condition on one utterance")
-    name = str(node.get("function_name", "")).lower()
-    if name in _CHANGING:
+    # `current_date` is written like a column, and is a function where no column is called so; none of ours is.
+    names = node.get("column_names", ())
+    name = str(node.get("function_name") or (names[0] if len(names) == 1 else "")).lower()
+    if name in changing:
         raise _wrong(f"{name}() means something else each time; write the value out")
 
 
