@@ -95,8 +95,11 @@ class Selector:
 
         with self._lake.root.open(path) as file:
             try:
-                parquet = pq.ParquetFile(file, read_dictionary=list(_AS_CODES), pre_buffer=True)
-                known = set(parquet.schema_arrow.names)
+                # A file of an older lake may lack a column, and then must not be asked to read it as codes.
+                metadata = pq.read_metadata(file)
+                known = set(metadata.schema.to_arrow_schema().names)
+                codes = [name for name in _AS_CODES if name.split(".")[0] in known]
+                parquet = pq.ParquetFile(file, metadata=metadata, read_dictionary=codes, pre_buffer=True)
                 columns = [name for name in (*_READ, *sorted(self._where.columns)) if name.split(".")[0] in known]
                 for number in range(parquet.num_row_groups):
                     yield parquet.read_row_group(number, columns=columns, use_threads=False)
@@ -136,8 +139,10 @@ class Selector:
 
         if not self._where.clauses:
             return
-        connection.register("rows", rows.select([name for name in rows.column_names if name in self._where.columns])
-                            if self._where.columns else pa.table({"nothing": pa.nulls(rows.num_rows)}))  # fmt: skip
+        names = [name for name in rows.column_names if name in self._where.columns]
+        # DuckDB takes no table without a column, and an older file may have none of those that are asked about.
+        asked = rows.select(names) if names else pa.table({"nothing": pa.nulls(rows.num_rows)})
+        connection.register("rows", asked)
         try:
             found = connection.sql(masks_sql(self._where)).to_arrow_table()
         except duckdb.Error as error:

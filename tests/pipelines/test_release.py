@@ -28,8 +28,9 @@ from schemas.consent import ConsentRecord
 from schemas.errors import ConfigError, ConsentError, LakeError, Reason
 from schemas.ids import source_id
 from schemas.ledger import Event, EventType
-from tests.builders import Made, key_of, write_run
+from tests.builders import Made, key_of, small_lake, write_run
 from tests.consents import ended, given, grant, rule
+from tests.histories import as_version_1_0
 from tests.releases import ANY_USE, AT, UNTIL, crowd, person
 from transforms.consent import decide, fold
 
@@ -322,3 +323,11 @@ class TestTheAccount:
         assert (record.candidates, record.matching, record.chosen) == (chosen.after(0), chosen.after(1), chosen.allowed)
         assert sum(part.rows or 0 for part in record.index) == record.chosen.utterances == 8
         assert json.loads(record.model_dump_json())["where"] == "snr_db >= 2"
+
+
+def test_a_lake_of_an_older_schema_is_chosen_from(tmp_path):
+    with as_version_1_0():
+        old = small_lake(tmp_path)
+    chosen = preview(old.lake, Wanted("old", ANY_USE, "grant_ids is null", at=AT))
+    assert chosen.after(chosen.last) == chosen.after(0)
+    assert chosen.allowed.utterances > 0
