@@ -1,4 +1,4 @@
-"""A lake to choose from: the utterances and the ledger of `consent_lake`, merged and named by a snapshot, without sound.
+"""A lake to choose from: utterances and ledger of `consent_lake`, merged and named by a snapshot, without sound.
 
 Made once per size, the same every time, kept in `.cache/bench`. Recordings are prepared in units of a hundred, in the
 order of a digest of their subject, as a plan has them; so a merged file, sorted by subject, speaks of many tars.

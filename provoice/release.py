@@ -18,7 +18,7 @@ from schemas.consent import TERMS, Use
 from schemas.errors import ConfigError
 from schemas.instants import to_text
 from schemas.model import parse
-from schemas.releases import Attrition, Demands, ReleaseRecord, Share
+from schemas.releases import SMALLEST_GROUP, Attrition, Demands, ReleaseRecord, Share
 
 _WIDTH = 78
 
@@ -80,6 +80,7 @@ def shown(record: ReleaseRecord) -> str:
     ]
     for name, groups in record.attrition.items():
         if any(not one.is_suppressed and one.value is not None for one in groups):
+            name = "people, by how much of theirs is in it" if name == "subject" else name
             lines += ["", *_table([(name, None), *(_fared(one) for one in groups)], ("there", "chosen"))]
     return "\n".join(lines) + "\n"
 
@@ -141,7 +142,7 @@ def _audio(one: Share | None) -> str:
 
 
 def _people(one: Share | None) -> str:
-    return f"under {10}" if one is None else f"{one.people:,}"
+    return f"under {SMALLEST_GROUP}" if one is None else f"{one.people:,}"
 
 
 def _widths(cells: Sequence[Sequence[str]], titles: Sequence[str]) -> list[int]:

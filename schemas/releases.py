@@ -70,7 +70,8 @@ class ReleaseRecord(Frozen):
     denied: dict[str, Share] = Field(default_factory=dict)
     """Of those that match: by the first reason that denies."""
     attrition: dict[str, tuple[Attrition, ...]] = Field(default_factory=dict)
-    """By accent, gender and subject: from candidates to chosen."""
+    """By accent, gender and subject, from candidates to chosen; subjects, each one person, by how much of theirs is
+    chosen."""
     index: tuple[StoredObject, ...] = ()
     demands: Demands = Demands()
     created_at: Instant

@@ -58,7 +58,7 @@ def crowd(
     lasting: bool = False, accents: Sequence[str | None] = (), pairs: Sequence[tuple[int, int]] = (),
 ) -> Crowd:  # fmt: skip
     """Person n is alone in `sources` sources of `utterances` seconds each, with an SNR of n dB, and two of `pairs` are
-    together in one more; the first `granted` people (all, unless told) allow everything: through 2026, or, if `lasting`,
+    together in one more; the first `granted` people (all, unless told) allow everything through 2026, or, if `lasting`,
     until 2120."""
     lake = Lake.create_or_open(str(folder / "lake"))
     names = [person(n) for n in range(people)]

@@ -6,7 +6,7 @@ to the cells of all, in any order, for durations are whole microseconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from schemas.releases import SMALLEST_GROUP, Attrition, Share
 
 _BETWEEN = "\x1f"  # stands in no pseudonym that a catalogue may name: it is a control character
 GROUPS = ("accent", "gender")
+CLASSES = ("all of theirs", "half or more of theirs", "less than half of theirs", "none of theirs")
+"""How people fared: how many of their utterances are chosen."""
 KEYS = ("people", *GROUPS, "reason")
 
 
@@ -84,18 +86,29 @@ def attrition(found: pa.Table, candidates: int, chosen: int) -> dict[str, tuple[
     told, the smallest of those joins them: else one subtraction from the whole would tell what was kept back.
     """
     kept = allowed(found)
-    told = {name: _fared(found, kept, name, candidates, chosen) for name in GROUPS}
-    everybody = share(found, candidates), share(kept, chosen)
-    told["subject"] = (_told(None, True, *everybody),)
+    told = {
+        name: _fared(
+            pc.unique(found[name]).to_pylist(),
+            lambda values, name=name: (  # type: ignore[misc]
+                share(found.filter(_is_any(found[name], values)), candidates),
+                share(kept.filter(_is_any(kept[name], values)), chosen),
+            ),
+        )
+        for name in GROUPS
+    }
+    people, classes = _how_much(found, kept, candidates, chosen)
+
+    def theirs(values: Sequence[str | None]) -> tuple[Share, Share]:
+        of = people.filter(_is_any(classes, values))
+        return _of_people(found, of, candidates), _of_people(kept, of, chosen)
+
+    told["subject"] = _fared([value for value in CLASSES if pc.any(pc.equal(classes, value)).as_py()], theirs)
     return told
 
 
-def _fared(found: pa.Table, kept: pa.Table, name: str, candidates: int, chosen: int) -> tuple[Attrition, ...]:
-    def shares(values: Sequence[str | None]) -> tuple[Share, Share]:
-        there, left = (table.filter(_is_any(table[name], values)) for table in (found, kept))
-        return share(there, candidates), share(left, chosen)
-
-    values: list[str | None] = pc.unique(found[name]).to_pylist()
+def _fared(
+    values: Sequence[str | None], shares: Callable[[Sequence[str | None]], tuple[Share, Share]]
+) -> tuple[Attrition, ...]:  # fmt: skip
     groups = {value: shares([value]) for value in values}
     shown = {value: pair for value, pair in groups.items() if not _is_small(pair)}
     small = [value for value in values if value not in shown]
@@ -106,6 +119,41 @@ def _fared(found: pa.Table, kept: pa.Table, name: str, candidates: int, chosen: 
     order = sorted(shown, key=lambda value: (-shown[value][0].audio_s, value or ""))
     rows = tuple(_told(value, False, *shown[value]) for value in order)
     return (*rows, _told(None, True, *shares(small))) if small else rows
+
+
+def _how_much(found: pa.Table, kept: pa.Table, candidates: int, chosen: int) -> tuple[pa.Array, pa.Array]:
+    """Everybody, and how much of what there was of them is chosen, as one of CLASSES."""
+    there, left = _each(found, candidates), _each(kept, chosen)
+    place = pc.index_in(there["who"], value_set=left["who"].combine_chunks())
+    number = left["n"].combine_chunks().take(place.combine_chunks()).fill_null(0)
+    ratio = pc.divide(number.cast(pa.float64()), there["n"].combine_chunks().cast(pa.float64()))
+    classes = pc.case_when(
+        pa.StructArray.from_arrays(
+            [pc.equal(number, 0), pc.equal(ratio, 1.0), pc.greater_equal(ratio, 0.5)], names=["none", "all", "half"]
+        ),
+        *(pa.scalar(CLASSES[n]) for n in (3, 0, 1, 2)),
+    )
+    return there["who"].combine_chunks(), classes
+
+
+def _each(found: pa.Table, step: int) -> pa.Table:
+    """Utterances of each person after a step, where there are any; one of two people counts for both."""
+    left = found.filter(pc.greater(found[f"n{step}"], 0))
+    people = pc.split_pattern(left["people"].combine_chunks().fill_null(""), _BETWEEN)
+    table = pa.table({"who": pc.list_flatten(people), "n": left[f"n{step}"].take(pc.list_parent_indices(people))})
+    table = table.filter(pc.not_equal(table["who"], ""))
+    found_ = table.group_by("who", use_threads=False).aggregate([("n", "sum")])
+    return found_.rename_columns({"n_sum": "n"}).select(["who", "n"])
+
+
+def _of_people(found: pa.Table, people: pa.Array, step: int) -> Share:
+    """What is left after a step of utterances in which any of `people` is heard; only these are counted as people."""
+    left = found.filter(pc.greater(found[f"n{step}"], 0))
+    sets = pc.split_pattern(left["people"].combine_chunks().fill_null(""), _BETWEEN)
+    is_theirs = pc.is_in(pc.list_flatten(sets), value_set=people)
+    rows = pc.unique(pc.list_parent_indices(sets).filter(is_theirs))
+    whole = share(left.take(rows), step)
+    return whole.model_copy(update={"people": len(pc.unique(pc.list_flatten(sets).filter(is_theirs)))})
 
 
 def _told(value: str | None, is_suppressed: bool, candidates: Share, chosen: Share) -> Attrition:

@@ -21,6 +21,7 @@ from lake.releases import create_release, newest_version, put_index_part
 from pipelines.export.croissant import croissant_of_release
 from pipelines.release.account import added, allowed, attrition, by_reason, share
 from pipelines.release.index import Span, spans, stale_names, write_part
+from pipelines.release.ledger import ledger_tables, people_in
 from pipelines.release.select import Receipt, Selector, Task
 from pipelines.release.where import Where, own_columns, read_where
 from pipelines.snapshot_rows import RowSet
@@ -30,7 +31,7 @@ from schemas.errors import AlreadyExists, ConfigError, RunStopped
 from schemas.instants import to_text
 from schemas.records import StoredObject
 from schemas.releases import Demands, ReleaseRecord, Share
-from transforms.consent_table import Asked, ConsentTables, ask, tables_of
+from transforms.consent_table import Asked, ask
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -103,7 +104,7 @@ def consider(lake: Lake, wanted: Wanted, reader: LakeReader | None = None, posit
     where = read_where(lake, wanted.where, own_columns(_schemas(reader)))
     # A ledger that is shorter than what the lake's rows were decided on has lost events, perhaps withdrawals.
     lake.ledger().expect(_last_position(reader))
-    tables, newest = ledger_tables(lake, position)
+    tables, newest = ledger_tables(lake, position, lambda: people_in(reader))
     at = wanted.at or max(datetime.now(UTC), newest or datetime.min.replace(tzinfo=UTC))
     if wanted.at is None and at > wanted.use.until:
         raise ConfigError(f"the use was over at {to_text(wanted.use.until)}; `until` must lie ahead")
@@ -229,21 +230,6 @@ def _describe(lake: Lake, record: ReleaseRecord) -> None:
     """`croissant.json` beside the record: made from it, so that it can be made again."""
     with contextlib.suppress(AlreadyExists):
         lake.root.create(layout.release_croissant_path(record.name, record.version), croissant_of_release(record))
-
-
-def ledger_tables(lake: Lake, position: int | None) -> tuple[ConsentTables, datetime | None]:
-    """The ledger's first `position` events (None: all) as tables, and the newest instant that they were recorded at."""
-    import pyarrow.compute as pc
-
-    ledger = lake.ledger()
-    head = ledger.head()
-    if position is not None:
-        ledger.expect(position)
-    until = head if position is None else position
-    events = ledger.events_table()
-    # What was recorded between the two looks is left for the next release.
-    events = events.filter(pc.less_equal(events["position"], until))
-    return tables_of(events, until), pc.max(events["recorded_at"]).as_py()
 
 
 def _last_position(reader: LakeReader) -> int:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from lake.lake import Lake
 from lake.reader import LakeReader
 from lake.releases import index_table
-from pipelines.release.create import ledger_tables
+from pipelines.release.ledger import ledger_tables, people_of
 from pipelines.release.verify import is_current, share_of, shares_by
 from schemas.consent_tables import CONSENT_RECORDS_SCHEMA
 from schemas.releases import ReleaseRecord, Share
@@ -54,7 +54,7 @@ def diff(lake: Lake, before: ReleaseRecord, after: ReleaseRecord) -> Diff:
 
 
 def _reasons(lake: Lake, went: pa.Table, after: ReleaseRecord) -> pa.ChunkedArray:
-    tables, _ = ledger_tables(lake, after.ledger_position)
+    tables, _ = ledger_tables(lake, after.ledger_position, lambda: people_of(went))
     decided = decide_table(went.select(CONSENT_RECORDS_SCHEMA.names), after.use, tables, after.decided_at)
     current = is_current(LakeReader(lake), went)
     otherwise = pa.array(np.where(current, NOT_ASKED, REPLACED).tolist(), pa.string())

@@ -18,7 +18,7 @@ from lake.lake import Lake
 from lake.parquet_sql import files, open_duckdb, reading
 from lake.reader import LakeReader
 from lake.releases import changed_parts, index_table
-from pipelines.release.create import ledger_tables
+from pipelines.release.ledger import ledger_tables, people_of
 from schemas.consent_tables import CONSENT_RECORDS_SCHEMA
 from schemas.releases import ReleaseRecord, Share
 from schemas.snapshots import CURRENT
@@ -46,7 +46,8 @@ select i.key from {index} i join (
            lineage.catalogue_row_sha256 as catalogue_row_sha256
     from {utterances}
 ) u using (key, run_id)
-where (i.recording_id, i.audio_sha256, i.duration_s, i.complete, i.collected_at, i.catalogue_row_sha256, i.subject_ids)
+where (i.recording_id, i.audio_sha256, i.duration_s, i.complete, i.collected_at, i.catalogue_row_sha256,
+       list_sort(list_distinct(i.subject_ids)))
       is distinct from
       (u.recording_id, u.audio_sha256, u.duration_s, u.consent_complete, u.collected_at, u.catalogue_row_sha256,
        u.people)
@@ -93,10 +94,10 @@ def verify(lake: Lake, release: ReleaseRecord, at: datetime | None = None) -> Ve
     # A file that was changed or is gone is not decided on: what it says is not what was released.
     whole = release.model_copy(update={"index": tuple(part for part in release.index if part.path not in changed)})
     rows = index_table(lake, whole, _COLUMNS)
-    then, _ = ledger_tables(lake, release.ledger_position)
+    then, _ = ledger_tables(lake, release.ledger_position, lambda: people_of(rows))
     again = decide_table(rows.select(CONSENT_RECORDS_SCHEMA.names), release.use, then, release.decided_at)
     differs = _differs(rows, again)
-    now_tables, newest = ledger_tables(lake, None)
+    now_tables, newest = ledger_tables(lake, None, lambda: people_of(rows))
     now = at or max(datetime.now(UTC), newest or datetime.min.replace(tzinfo=UTC))
     today = decide_table(rows.select(CONSENT_RECORDS_SCHEMA.names), release.use, now_tables, now)
     keys = rows["key"].filter(pa.array(differs))
