@@ -18,13 +18,14 @@ DEMO_READY := $(VENV)/.ready-demo-$(KEY)
 TEST_READY := $(VENV)/.ready-test-$(KEY)
 BENCH_READY := $(VENV)/.ready-bench-$(KEY)
 
-.PHONY: help install demo test test-long check bench
+.PHONY: help install demo test test-long check bench bench-consent
 help:
 	@echo "make demo       a small lake from real speech, offline, then where to look"
 	@echo "make test       the tests"
 	@echo "make test-long  the tests that take more than half a minute each"
 	@echo "make check      format, lint, types, quick tests"
 	@echo "make bench      speed and memory, as ratios to an ordinary script and to the limit of the parts"
+	@echo "make bench-consent  deciding, releasing, loading; the ledger and snapshots at some size"
 	@echo "make install    everything that developing needs, into $(VENV)"
 
 install: $(TEST_READY)
@@ -48,6 +49,13 @@ check: $(TEST_READY)
 bench: $(BENCH_READY)
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.memory
+
+bench-consent: $(BENCH_READY)
+	$(BIN)/python -m benchmarks.decide
+	$(BIN)/python -m benchmarks.release
+	$(BIN)/python -m benchmarks.loader
+	$(BIN)/python -m benchmarks.ledger
+	$(BIN)/python -m benchmarks.snapshots
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "provoice needs Python 3.11 or newer; on Debian: apt install python3.11-venv; elsewhere: make PYTHON=/path/to/python3.11" >&2; exit 2; }

@@ -287,9 +287,10 @@ class Ledger:
         """Builds the projection on where more than `beyond` events (PROJECT_BEYOND) are not in it yet."""
         from lake.projection_build import build_on
 
+        head = self.head()
         projection = self._newest_projection()
         covered = projection.position if projection else 0
-        if self._position() - covered > (PROJECT_BEYOND if beyond is None else beyond):
+        if head - covered > (PROJECT_BEYOND if beyond is None else beyond):
             built = build_on(self.root, projection, self._segment_lines(covered), self._event_at)
             self._adopt(built)
 
