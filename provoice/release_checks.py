@@ -14,6 +14,8 @@ from provoice.words import hours, several
 from schemas.instants import to_text
 from schemas.releases import ReleaseRecord, Share
 
+_WIDTH = 64
+"""Letters of two values that still stand in one line."""
 _WHY = {
     REPLACED: "replaced by a later run, or erased",
     NOT_ASKED: "not asked for any more",
@@ -32,7 +34,9 @@ def diff_text(
         changed = {name: {"before": one, "after": other} for name, (one, other) in _changes(found).items()}
         return json.dumps({"changed": changed, **shares, "went_for": why}) + "\n"
     lines = [f"from {_named(found.before)} to {_named(found.after)}"]
-    lines += [f"  {name:<9} {one} → {other}" for name, (one, other) in _changes(found).items()]
+    for name, (one, other) in _changes(found).items():
+        is_long = len(one) + len(other) > _WIDTH
+        lines += [f"  {name:<9} {one}", f"          → {other}"] if is_long else [f"  {name:<9} {one} → {other}"]
     lines += ["", f"  in both   {_figures(found.both)}", f"  came in   {_figures(found.came)}"]
     lines += [f"  went out  {_figures(found.went)}", *_listed(found.went_for)]
     return "\n".join(lines) + "\n"
