@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lake import ledger as ledgers
 from pipelines.release import ledger as of_ledger
 from pipelines.release.create import Wanted, preview
 from tests.builders import small_lake
@@ -17,7 +18,8 @@ def long(tmp_path, monkeypatch):
     lake = small_lake(tmp_path).lake
     strangers = [given(grant(f"stranger{n}")) for n in range(50)]
     lake.ledger().append([*strangers, ended("stranger7"), ended("ben", name="ben leaves")])
-    lake.ledger().project(0)
+    monkeypatch.setattr(ledgers, "PROJECT_BEYOND", 10)
+    lake.ledger().project()
     monkeypatch.setattr(of_ledger, "READ_WHOLE", 10)
     return lake
 
