@@ -19,6 +19,7 @@ def long(tmp_path, monkeypatch):
     strangers = [given(grant(f"stranger{n}")) for n in range(50)]
     lake.ledger().append([*strangers, ended("stranger7"), ended("ben", name="ben leaves")])
     monkeypatch.setattr(ledgers, "PROJECT_BEYOND", 10)
+    monkeypatch.setattr(ledgers, "_LOOK_BEYOND_BYTES", 0)
     lake.ledger().project()
     monkeypatch.setattr(of_ledger, "READ_WHOLE", 10)
     return lake
