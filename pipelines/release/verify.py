@@ -53,6 +53,7 @@ where (i.recording_id, i.audio_sha256, i.duration_s, i.complete, i.collected_at,
        u.people)
 order by i.key
 """
+_COUNTED = ("recording_id", "run_id", "duration_s", "subject_ids")
 _COLUMNS = (
     "key", "recording_id", "run_id", "duration_s", *CONSENT_RECORDS_SCHEMA.names, "justifications", "allowed_until",
 )  # fmt: skip
@@ -93,30 +94,35 @@ def verify(lake: Lake, release: ReleaseRecord, at: datetime | None = None) -> Ve
     changed = changed_parts(lake, release)
     # A file that was changed or is gone is not decided on: what it says is not what was released.
     whole = release.model_copy(update={"index": tuple(part for part in release.index if part.path not in changed)})
-    rows = index_table(lake, whole, _COLUMNS)
-    then, _ = ledger_tables(lake, release.ledger_position, lambda: people_of(rows))
-    again = decide_table(rows.select(CONSENT_RECORDS_SCHEMA.names), release.use, then, release.decided_at)
-    differs = _differs(rows, again)
-    now_tables, newest = ledger_tables(lake, None, lambda: people_of(rows))
+    counted = index_table(lake, whole, _COUNTED)
+    then, _ = ledger_tables(lake, release.ledger_position, lambda: people_of(counted))
+    now_tables, newest = ledger_tables(lake, None, lambda: people_of(counted))
     now = at or max(datetime.now(UTC), newest or datetime.min.replace(tzinfo=UTC))
-    today = decide_table(rows.select(CONSENT_RECORDS_SCHEMA.names), release.use, now_tables, now)
-    keys = rows["key"].filter(pa.array(differs))
+    reasons: list[pa.Array] = []
+    otherwise: list[str] = []
+    for part in whole.index:
+        # A file at a time: what was decided takes more memory than what was decided on.
+        rows = index_table(lake, release.model_copy(update={"index": (part,)}), _COLUMNS)
+        records = rows.select(CONSENT_RECORDS_SCHEMA.names)
+        differs = _differs(rows, decide_table(records, release.use, then, release.decided_at))
+        otherwise += rows["key"].filter(pa.array(differs)).to_pylist()
+        reasons += decide_table(records, release.use, now_tables, now)["reason"].chunks
     reader = LakeReader(lake)
-    gone = rows.filter(pa.array(~is_current(reader, rows)))
+    gone = counted.filter(pa.array(~is_current(reader, counted)))
     unlike = _unlike(reader, whole)
-    is_whole = not changed and rows.num_rows != release.chosen.utterances
+    is_whole = not changed and counted.num_rows != release.chosen.utterances
     return Verified(
         release=release,
         changed=changed,
-        miscounted=rows.num_rows if is_whole else None,
-        decided_otherwise=keys.slice(0, _SHOWN).to_pylist(),
-        decided_otherwise_total=len(keys),
+        miscounted=counted.num_rows if is_whole else None,
+        decided_otherwise=otherwise[:_SHOWN],
+        decided_otherwise_total=len(otherwise),
         unlike=unlike[:_SHOWN],
         unlike_total=len(unlike),
-        checked=share_of(rows),
+        checked=share_of(counted),
         position_now=now_tables.position,
         at=now,
-        denied_now=shares_by(rows, today["reason"]),
+        denied_now=shares_by(counted, pa.chunked_array(reasons, pa.string())),
         replaced=share_of(gone),
         replaced_by=shares_by(gone, _now_of_run(reader, gone)),
     )
