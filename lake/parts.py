@@ -32,10 +32,12 @@ def write_part(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema)
 
 
 def write_table(
-    path: Path, table: pa.Table, row_group_rows: int, repeating: Sequence[str] | None = None
+    path: Path, table: pa.Table, row_group_rows: int, repeating: Sequence[str] | None = None, *,
+    encodings: Mapping[str, str] | None = None, statistics: Sequence[str] | None = None,
 ) -> tuple[int, str]:  # fmt: skip
     """Writes a table as it is to a new file; returns its size and SHA-256. `repeating` names the leaves whose values
-    are worth a dictionary; all are tried unless told, which costs time where none comes twice."""
+    are worth a dictionary; all are tried unless told, which costs time where none comes twice. `encodings` are names of
+    Parquet, for leaves that have no dictionary; `statistics` names the leaves that get them, all unless told."""
     import pyarrow.parquet as pq
 
     with path.open("xb") as file:
@@ -47,7 +49,8 @@ def write_table(
             row_group_size=row_group_rows,
             use_dictionary=True if repeating is None else list(repeating),
             store_schema=True,
-            write_statistics=True,
+            write_statistics=True if statistics is None else list(statistics),
+            column_encoding=None if encodings is None else dict(encodings),
         )
     with path.open("rb") as file:
         return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()

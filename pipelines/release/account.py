@@ -24,14 +24,14 @@ KEYS = ("people", *GROUPS, "reason")
 
 
 def cells(
-    records: pa.Table, lengths: NDArray[np.int64], reasons: pa.Array, groups: Mapping[str, pa.Array],
+    records: pa.Table, lengths: NDArray[np.int64], reasons: pa.Array, groups: Mapping[str, pa.DictionaryArray],
     duration_s: NDArray[np.float64], steps: Sequence[NDArray[np.bool_]],
 ) -> pa.Table:  # fmt: skip
     """The cells of some rows: KEYS, and `n{i}` utterances and `us{i}` microseconds that are left after step i.
 
     `records`, `lengths` and `reasons` are per run of rows, `groups`, `duration_s` and `steps` per row.
     """
-    codes = [np.asarray(groups[name].dictionary_encode(null_encoding="encode").indices) for name in GROUPS]
+    codes = [groups[name].indices.fill_null(-1).to_numpy() for name in GROUPS]
     of_row = np.repeat(np.arange(len(lengths)), lengths)
     starts = _starts([of_row, *codes])
     if not len(starts):
@@ -41,7 +41,7 @@ def cells(
     micros = np.rint(np.nan_to_num(duration_s) * 1e6).astype(np.int64)
     columns: dict[str, Any] = {
         "people": pc.binary_join(records["subject_ids"].combine_chunks(), _BETWEEN).take(run),
-        **{name: groups[name].take(first) for name in GROUPS},
+        **{name: groups[name].take(first).cast(pa.string()) for name in GROUPS},
         "reason": reasons.take(run),
     }
     for number, step in enumerate(steps):
@@ -59,11 +59,23 @@ def added(tables: Sequence[pa.Table], steps: int) -> pa.Table:
     return found.rename_columns([names.get(name, name) for name in found.column_names]).select(_schema(steps).names)
 
 
+def numbered(found: pa.Table) -> pa.Table:
+    """The same cells and, as `who`, a number for everybody in each: what is asked of a whole below needs no texts."""
+    sets = found["people"].combine_chunks().fill_null("").dictionary_encode()
+    names = pc.split_pattern(sets.dictionary, _BETWEEN)
+    flat = pc.list_flatten(names)
+    is_name = np.asarray(pc.not_equal(flat, ""))
+    offsets = np.append(0, np.cumsum(is_name))[names.offsets.to_numpy()].astype(np.int32)
+    codes = flat.filter(pa.array(is_name)).dictionary_encode().indices
+    return found.append_column("who", pa.ListArray.from_arrays(pa.array(offsets), codes).take(sets.indices))
+
+
 def share(found: pa.Table, step: int) -> Share:
     """What is left of `found` cells after a step."""
     left = found.filter(pc.greater(found[f"n{step}"], 0))
     micros = pc.sum(left[f"us{step}"]).as_py() or 0
-    return Share(utterances=pc.sum(left[f"n{step}"]).as_py() or 0, audio_s=micros / 1e6, people=len(_people(left)))
+    people = pc.count_distinct(pc.list_flatten(left["who"])).as_py()
+    return Share(utterances=pc.sum(left[f"n{step}"]).as_py() or 0, audio_s=micros / 1e6, people=people)
 
 
 def allowed(found: pa.Table) -> pa.Table:
@@ -96,13 +108,14 @@ def attrition(found: pa.Table, candidates: int, chosen: int) -> dict[str, tuple[
         )
         for name in GROUPS
     }
-    people, classes = _how_much(found, kept, candidates, chosen)
+    classes = _how_much(found, kept, candidates, chosen)
+    everybody, several = _voices(found), _voices(kept)
 
     def theirs(values: Sequence[str | None]) -> tuple[Share, Share]:
-        of = people.filter(_is_any(classes, values))
-        return _of_people(found, of, candidates), _of_people(kept, of, chosen)
+        of = np.isin(classes, [CLASSES.index(value) for value in values if value is not None])
+        return _of_people(found, everybody, of, candidates), _of_people(kept, several, of, chosen)
 
-    told["subject"] = _fared([value for value in CLASSES if pc.any(pc.equal(classes, value)).as_py()], theirs)
+    told["subject"] = _fared([value for code, value in enumerate(CLASSES) if (classes == code).any()], theirs)
     return told
 
 
@@ -121,39 +134,41 @@ def _fared(
     return (*rows, _told(None, True, *shares(small))) if small else rows
 
 
-def _how_much(found: pa.Table, kept: pa.Table, candidates: int, chosen: int) -> tuple[pa.Array, pa.Array]:
-    """Everybody, and how much of what there was of them is chosen, as one of CLASSES."""
-    there, left = _each(found, candidates), _each(kept, chosen)
-    place = pc.index_in(there["who"], value_set=left["who"].combine_chunks())
-    number = left["n"].combine_chunks().take(place.combine_chunks()).fill_null(0)
-    ratio = pc.divide(number.cast(pa.float64()), there["n"].combine_chunks().cast(pa.float64()))
-    classes = pc.case_when(
-        pa.StructArray.from_arrays(
-            [pc.equal(number, 0), pc.equal(ratio, 1.0), pc.greater_equal(ratio, 0.5)], names=["none", "all", "half"]
-        ),
-        *(pa.scalar(CLASSES[n]) for n in (3, 0, 1, 2)),
-    )
-    return there["who"].combine_chunks(), classes
+def _voices(found: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Everybody in every cell: (place of the cell, number of the person), one of each per voice."""
+    who = found["who"].combine_chunks()
+    return pc.list_parent_indices(who).to_numpy(), pc.list_flatten(who).to_numpy().astype(np.int64)
 
 
-def _each(found: pa.Table, step: int) -> pa.Table:
-    """Utterances of each person after a step, where there are any; one of two people counts for both."""
-    left = found.filter(pc.greater(found[f"n{step}"], 0))
-    people = pc.split_pattern(left["people"].combine_chunks().fill_null(""), _BETWEEN)
-    table = pa.table({"who": pc.list_flatten(people), "n": left[f"n{step}"].take(pc.list_parent_indices(people))})
-    table = table.filter(pc.not_equal(table["who"], ""))
-    found_ = table.group_by("who", use_threads=False).aggregate([("n", "sum")])
-    return found_.rename_columns({"n_sum": "n"}).select(["who", "n"])
+def _how_much(found: pa.Table, kept: pa.Table, candidates: int, chosen: int) -> NDArray[np.int64]:
+    """How much of what there was of each person is chosen, as a place in CLASSES; -1 where there was nothing. An
+    utterance of two people counts for both."""
+    there = _each(found, candidates, 0)
+    left = _each(kept, chosen, len(there))
+    classes = np.select([left == 0, left == there, 2 * left >= there], [3, 0, 1], 2)
+    classes[there == 0] = -1
+    return classes.astype(np.int64)
 
 
-def _of_people(found: pa.Table, people: pa.Array, step: int) -> Share:
+def _each(found: pa.Table, step: int, people: int) -> NDArray[np.int64]:
+    """Utterances of each person after a step, by their number."""
+    cell, who = _voices(found)
+    # Whole numbers far below 2^53: adding them as floats loses nothing.
+    return np.bincount(who, found[f"n{step}"].to_numpy()[cell], people).astype(np.int64)
+
+
+def _of_people(
+    found: pa.Table, voices: tuple[NDArray[np.int64], NDArray[np.int64]], people: NDArray[np.bool_], step: int
+) -> Share:
     """What is left after a step of utterances in which any of `people` is heard; only these are counted as people."""
-    left = found.filter(pc.greater(found[f"n{step}"], 0))
-    sets = pc.split_pattern(left["people"].combine_chunks().fill_null(""), _BETWEEN)
-    is_theirs = pc.is_in(pc.list_flatten(sets), value_set=people)
-    rows = pc.unique(pc.list_parent_indices(sets).filter(is_theirs))
-    whole = share(left.take(rows), step)
-    return whole.model_copy(update={"people": len(pc.unique(pc.list_flatten(sets).filter(is_theirs)))})
+    cell, who = voices
+    left = found[f"n{step}"].to_numpy()
+    is_theirs = people[who] & (left[cell] > 0)
+    cells_ = np.zeros(len(left), np.bool_)
+    cells_[cell[is_theirs]] = True
+    micros = int(found[f"us{step}"].to_numpy()[cells_].sum())
+    count = len(np.unique(who[is_theirs]))
+    return Share(utterances=int(left[cells_].sum()), audio_s=micros / 1e6, people=count)
 
 
 def _told(value: str | None, is_suppressed: bool, candidates: Share, chosen: Share) -> Attrition:
@@ -175,13 +190,6 @@ def _is(column: pa.ChunkedArray, value: str) -> Any:
 
 def _is_any(column: pa.ChunkedArray, values: Sequence[str | None]) -> Any:
     return pc.is_in(column, pa.array(values, pa.string()))
-
-
-def _people(found: pa.Table) -> pa.Array:
-    """Everybody in these cells, each once."""
-    sets = pc.unique(found["people"]).drop_null()
-    names = pc.unique(pc.list_flatten(pc.split_pattern(sets, _BETWEEN)))
-    return names.filter(pc.not_equal(names, ""))
 
 
 def _starts(codes: Sequence[NDArray[Any]]) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from lake.parquet_sql import files, open_duckdb, reading
 from lake.reader import LakeReader
 from lake.releases import create_release, newest_version, put_index_part
 from pipelines.export.croissant import croissant_of_release
-from pipelines.release.account import added, allowed, attrition, by_reason, share
+from pipelines.release.account import added, allowed, attrition, by_reason, numbered, share
 from pipelines.release.index import Span, spans, stale_names, write_part
 from pipelines.release.ledger import ledger_tables, people_in
 from pipelines.release.select import Receipt, Selector, Task
@@ -193,7 +193,7 @@ def _threads() -> ThreadPoolExecutor:
 
 
 def _added(considered: Considered, receipts: Sequence[Receipt]) -> pa.Table:
-    return added([receipt.cells for receipt in receipts], 1 + len(considered.where.clauses))
+    return numbered(added([receipt.cells for receipt in receipts], 1 + len(considered.where.clauses)))
 
 
 def _account(chosen: Chosen) -> dict[str, Any]:

@@ -29,13 +29,20 @@ SAME = ("key", "recording_id", *(field.name for field in PLACE_FIELDS), "audio_s
 """Columns that a row of an index has from `utterances` as they are."""
 DECIDED = (*(field.name for field in CONSENT_RECORD_FIELDS), "justifications", "allowed_until")
 """Columns that all rows of a run share: what was decided on, and what came of it."""
-
-
+_ASIDE = tuple(name for name in SAME if name != "shard")
+"""Rows that are put aside lie by shard, so where each shard begins says which it is."""
 _REPEATING = (
     "recording_id", "run_id", "unit_id", "shard", "json_size", "subject_ids.list.element", "grant_ids.list.element",
     "source_id", "collected_at", "catalogue_row_sha256", "allowed_until",
     *(f"justifications.list.element.{field.name}" for field in JUSTIFICATION),
 )  # fmt: skip
+_ENCODINGS = {
+    **dict.fromkeys(("audio_offset", "audio_size", "json_offset"), "DELTA_BINARY_PACKED"),
+    "audio_sha256": "DELTA_LENGTH_BYTE_ARRAY",
+}
+"""Half the time of writing digests, and fewer bytes for places."""
+_BOUNDED = ("key", "recording_id", "run_id", "unit_id", "shard", "audio_offset", "allowed_until")
+"""Columns whose least and greatest value in a row group help whoever looks for something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +70,19 @@ def put_aside(rows: pa.Table, decided: pa.Table, kept: Any, run: Any, place: Pat
     """Writes the rows at `kept` to files beside `place`; `run`: the row of `decided` (DECIDED) of each."""
     if not len(kept):
         return None
-    shards = _encoded(rows["shard"])
+    shards = encoded(rows["shard"])
     rank = _ranks(shards.dictionary)
     code = rank[shards.indices.to_numpy()[kept]]
     order = np.lexsort((rows["audio_offset"].combine_chunks().take(pa.array(kept)).to_numpy(), code))
     kept, code, run = kept[order], code[order], run[order]
     used, own = np.unique(run, return_inverse=True)
-    chosen = rows.select([*SAME, "lineage"]).take(pa.array(kept))
+    chosen = rows.select(_ASIDE).take(pa.array(kept))
     # Words of a recording are left as text: a dictionary goes whole with every slice.
-    columns = [_encoded(chosen[name]) if name == "shard" else _plain(chosen[name]) for name in SAME]
-    named = _encoded(pc.struct_field(chosen["lineage"].combine_chunks(), ["run_id"]))
+    columns = [_plain(chosen[name]) for name in _ASIDE]
+    run_id = encoded(pc.struct_field(rows["lineage"].combine_chunks(), ["run_id"])).take(pa.array(kept))
     _write(
         place.with_suffix(".rows"),
-        pa.table([*columns, named, pa.array(own.astype(np.int32))], names=[*SAME, "run_id", "run"]),
+        pa.table([*columns, run_id, pa.array(own.astype(np.int32))], names=[*_ASIDE, "run_id", "run"]),
     )
     _write(place.with_suffix(".runs"), decided.select(DECIDED).take(pa.array(used)))
     starts = np.flatnonzero(np.concatenate([[True], code[1:] != code[:-1]]))
@@ -101,33 +108,40 @@ def spans(batches: Iterable[Batch], rows: int) -> Iterator[Span]:
 
 def write_part(span: Span, batches: Sequence[Batch], stale: pa.Array, path: Path) -> tuple[Path, int, str, int]:
     """Gathers and writes a part: its file, size, SHA-256 and rows. Raises LakeError for a row named in `stale`."""
-    rows, runs = _gathered(span, batches)
+    rows, runs, shards = _gathered(span, batches)
     _check_current(rows, stale)
-    shards = _encoded(rows["shard"])
-    code = _ranks(shards.dictionary)[shards.indices.to_numpy()]
-    order = pa.array(np.lexsort((rows["audio_offset"].to_numpy(), code)))
-    index = _index(rows.take(order), runs)
+    order = np.lexsort((rows["audio_offset"].to_numpy(), shards.indices.to_numpy()))
+    index = _index(rows.take(pa.array(order)), runs, shards.take(pa.array(order)))
     del rows, runs
-    size, sha256 = write_table(path, index, ROW_GROUP_ROWS, _REPEATING)
+    size, sha256 = write_table(
+        path, index, ROW_GROUP_ROWS, repeating=_REPEATING, encodings=_ENCODINGS, statistics=_BOUNDED
+    )
     return path, size, sha256, index.num_rows
 
 
-def _gathered(span: Span, batches: Sequence[Batch]) -> tuple[pa.Table, pa.Table]:
-    """The part's rows, and what was decided of their runs, which `run` counts."""
+def _gathered(span: Span, batches: Sequence[Batch]) -> tuple[pa.Table, pa.Table, pa.DictionaryArray]:
+    """The part's rows, what was decided of their runs, which `run` counts, and the shard of each row, by a sorted
+    dictionary."""
     found: list[pa.Table] = []
     runs: list[pa.Table] = []
+    shards: list[tuple[Sequence[str], Any]] = []
     count = 0
     for batch in batches:
-        begin = batch.starts[bisect_left(batch.shards, span.first)]
-        end = batch.starts[bisect_right(batch.shards, span.last)]
+        first, last = bisect_left(batch.shards, span.first), bisect_right(batch.shards, span.last)
+        begin, end = batch.starts[first], batch.starts[last]
         if begin < end:
             rows = _read(batch.rows).slice(begin, end - begin)
             used, own = np.unique(rows["run"].to_numpy(), return_inverse=True)
             run = pa.array((own + count).astype(np.int32))
             found.append(rows.set_column(rows.schema.get_field_index("run"), "run", run))
             runs.append(_read(batch.runs).take(pa.array(used)))
+            shards.append((batch.shards[first:last], np.diff(batch.starts[first : last + 1])))
             count += len(used)
-    return pa.concat_tables(found).unify_dictionaries().combine_chunks(), pa.concat_tables(runs).combine_chunks()
+    names = sorted({name for some, _ in shards for name in some})
+    place = {name: number for number, name in enumerate(names)}
+    codes = np.concatenate([np.repeat([place[name] for name in some], counts) for some, counts in shards])
+    shard = pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(names, pa.string()))
+    return pa.concat_tables(found).unify_dictionaries().combine_chunks(), pa.concat_tables(runs).combine_chunks(), shard
 
 
 def stale_names(stale: pa.Table) -> pa.Array:
@@ -135,12 +149,12 @@ def stale_names(stale: pa.Table) -> pa.Array:
     return pc.binary_join_element_wise(stale["recording_id"], stale["run_id"], "@").combine_chunks()
 
 
-def _index(rows: pa.Table, runs: pa.Table) -> pa.Table:
-    shards = _encoded(rows["shard"])
+def _index(rows: pa.Table, runs: pa.Table, shards: pa.DictionaryArray) -> pa.Table:
     units = [unit_of_shard(path) for path in shards.dictionary.to_pylist()]
     of = rows["run"]
     placed: dict[str, Any] = {
-        **{name: rows[name] for name in SAME},
+        **{name: rows[name] for name in _ASIDE},
+        "shard": shards,
         "run_id": pa.array([run_id for run_id, _ in units], pa.string()).take(shards.indices),
         "unit_id": pa.array([unit_id for _, unit_id in units], pa.string()).take(shards.indices),
         **{name: runs[name].take(of) for name in DECIDED},
@@ -161,7 +175,7 @@ def _check_current(rows: pa.Table, stale: pa.Array) -> None:
             raise LakeError(f"{found[0].as_py()} is not current, and was chosen all the same; no release was made")
 
 
-def _encoded(column: Any) -> pa.DictionaryArray:
+def encoded(column: Any) -> pa.DictionaryArray:
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from lake.lake import Lake
 from lake.parquet_sql import open_duckdb, reading
 from pipelines.release.account import added, cells
-from pipelines.release.index import SAME, Batch, put_aside
+from pipelines.release.index import SAME, Batch, encoded, put_aside
 from pipelines.release.where import Where, create_blank, masks_sql
 from pipelines.snapshot_rows import RowSet
 from schemas.errors import ConfigError, LakeError
@@ -28,11 +28,12 @@ from transforms.consent_table import Asked, consent_runs, decide_asked, with_sou
 if TYPE_CHECKING:
     import duckdb
 
-_READ = (
-    *SAME, "collected_at", "grant_ids", "consent_complete", "consent.list.element.subject_id",
+_COUNTED = (
+    "recording_id", "duration_s", "collected_at", "grant_ids", "consent_complete", "consent.list.element.subject_id",
     "consent.list.element.grant_id", "lineage.source_root", "lineage.source_path", "lineage.catalogue_row_sha256",
     "lineage.run_id", "accent.label", "gender",
 )  # fmt: skip
+"""What is read of every row: enough for the account. A release takes SAME besides."""
 _AS_CODES = (
     "recording_id", "shard", "gender", "accent.label", "grant_ids.list.element", "consent.list.element.subject_id",
     "consent.list.element.grant_id", "lineage.source_root", "lineage.source_path", "lineage.catalogue_row_sha256",
@@ -100,12 +101,15 @@ class Selector:
                 known = set(metadata.schema.to_arrow_schema().names)
                 codes = [name for name in _AS_CODES if name.split(".")[0] in known]
                 parquet = pq.ParquetFile(file, metadata=metadata, read_dictionary=codes, pre_buffer=True)
-                columns = [name for name in (*_READ, *sorted(self._where.columns)) if name.split(".")[0] in known]
+                columns = [name for name in self._wanted() if name.split(".")[0] in known]
                 for number in range(parquet.num_row_groups):
                     yield parquet.read_row_group(number, columns=columns, use_threads=False)
             except (OSError, pa.ArrowInvalid) as error:
                 said = " ".join(str(error).split())
                 raise LakeError(f"{self._lake.root.uri_of(path)} cannot be read as Parquet: {said}") from error
+
+    def _wanted(self) -> list[str]:
+        return sorted({*_COUNTED, *self._where.columns, *(() if self._folder is None else SAME)})
 
     def _choose(
         self, connection: duckdb.DuckDBPyConnection, rows: pa.Table, name: str
@@ -119,7 +123,7 @@ class Selector:
         steps = [np.ones(rows.num_rows, dtype=bool)]
         for mask in self._masks(connection, rows):
             steps.append(steps[-1] & mask)
-        groups = {"accent": _text(_of_struct(rows, "accent", "label")), "gender": _text(rows["gender"])}
+        groups = {"accent": encoded(_of_struct(rows, "accent", "label")), "gender": encoded(rows["gender"])}
         reasons = decided["reason"].combine_chunks()
         counted = cells(records, lengths, reasons, groups, np.asarray(rows["duration_s"].fill_null(0.0)), steps)
         if self._folder is None:
@@ -153,11 +157,6 @@ class Selector:
             raise LakeError("the condition was not answered for every row")
         for column in found.columns:
             yield np.asarray(column.combine_chunks())
-
-
-def _text(column: Any) -> pa.Array:
-    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return column if column.type == pa.string() else column.cast(pa.string())
 
 
 def _of_struct(rows: pa.Table, name: str, member: str) -> pa.Array:
