@@ -71,7 +71,10 @@ def shown(record: ReleaseRecord) -> str:
         f"release {record.name}@{record.version}: {_figures(record.chosen)}",
         *_wrapped("  for       ", said(record.use)),
         *_wrapped("  where     ", record.where or "every utterance"),
-        f"  decided   {to_text(record.decided_at)}, ledger position {record.ledger_position}{vocabulary}{snapshot}",
+        *_wrapped(
+            "  decided   ",
+            f"{to_text(record.decided_at)}, ledger position {record.ledger_position}{vocabulary}{snapshot}",
+        ),
         f"  demands   the ledger seen within {record.demands.max_ledger_age_s:g} s"
         + ("; every opening recorded" if record.demands.record_openings else ""),
         f"  digest    {record.sha256}",
