@@ -116,7 +116,8 @@ def test_what_is_written_often_is_read_without_the_model(sql):
     plain = [given(grant("anna", rules=[rule(), rule("prohibit", ["clone"], durable_until=NOW)])), ended("anna"),
              Event(event_id="c", type="catalogue_changed", recorded_at=NOW, source_root="r", source_path="p"),
              given(grant("ben", scope=DataScope(kind="recordings", recordings=({"root": "r", "path": "p"},)))),
-             given(grant("cleo", scope=DataScope(kind="collected", collected_from=NOW, collected_until=NOW)))]  # fmt: skip
+             given(grant("cleo", scope=DataScope(kind="collected", collected_from=NOW, collected_until=NOW))),
+    ]  # fmt: skip
 
     def never(line: bytes, position: int) -> Event:  # noqa: ARG001
         raise AssertionError(line)
