@@ -113,7 +113,7 @@ def consider(lake: Lake, wanted: Wanted, reader: LakeReader | None = None, posit
     elif any(getattr(wanted.use, term) != "any" for term in TERMS):
         raise ConfigError(
             f"the ledger of {lake.root.uri} has no vocabulary, so it knows no term but `any`; "
-            "`provoice consent vocabulary LAKE configs/vocabulary` brings the shipped one"
+            f"`provoice consent vocabulary {lake.root.uri} configs/vocabulary` brings the shipped one"
         )
     version = tables.vocabulary.version if tables.vocabulary else None
     asked = ask(wanted.use, tables, at)
