@@ -6,7 +6,7 @@ instant give the same part of the index, to the byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from lake.lake import Lake
 from lake.parquet_sql import open_duckdb, reading
@@ -39,6 +40,8 @@ _AS_CODES = (
     "consent.list.element.grant_id", "lineage.source_root", "lineage.source_path", "lineage.catalogue_row_sha256",
     "lineage.run_id",
 )  # fmt: skip
+DECIDED_ROWS = 500_000
+"""Rows that are held and decided at once: asking for few costs as much as asking for many. 130 MB per thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,18 @@ class Receipt:
     number: int
     cells: pa.Table
     batches: tuple[Batch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The current rows of a row group, before they are decided."""
+
+    rows: pa.Table
+    records: pa.Table
+    """Its runs of rows that a decision cannot tell apart, `lengths` rows each."""
+    lengths: NDArray[np.int64]
+    steps: tuple[NDArray[np.bool_], ...]
+    """Rows that are left after each step."""
 
 
 class Selector:
@@ -84,12 +99,25 @@ class Selector:
             create_blank(connection, self._where)
             connection.execute("set enable_external_access = false")
             connection.execute("set threads = 1")
-            for path in task.paths:
-                for rows in self._row_groups(path):
-                    counted, batch = self._choose(connection, rows, f"{task.number:06d}-{len(found):06d}")
-                    found.append(counted)
-                    batches += [batch] if batch else []
+            for number, some in enumerate(self._seen(connection, task)):
+                counted, chosen = self._choose(some, f"{task.number:06d}-{number:04d}")
+                found += counted
+                batches += chosen
         return Receipt(task.number, added(found, self.steps), tuple(batches))
+
+    def _seen(self, connection: duckdb.DuckDBPyConnection, task: Task) -> Iterator[list[_Seen]]:
+        """The row groups of all files, as many at a time as are decided at once."""
+        held: list[_Seen] = []
+        rows = 0
+        for path in task.paths:
+            for group in self._row_groups(path):
+                held.append(self._look(connection, group))
+                rows += group.num_rows
+                if rows >= DECIDED_ROWS:
+                    yield held
+                    held, rows = [], 0
+        if held:
+            yield held
 
     def _row_groups(self, path: str) -> Iterator[pa.Table]:
         import pyarrow.parquet as pq
@@ -111,31 +139,37 @@ class Selector:
     def _wanted(self) -> list[str]:
         return sorted({*_COUNTED, *self._where.columns, *(() if self._folder is None else SAME)})
 
-    def _choose(
-        self, connection: duckdb.DuckDBPyConnection, rows: pa.Table, name: str
-    ) -> tuple[pa.Table, Batch | None]:  # fmt: skip
-        """The account of these rows, and those of them that are chosen."""
+    def _look(self, connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> _Seen:
         if self._stale:
             rows = rows.filter(pa.array(~self._stale.mask(rows, "utterances")))
         rows = rows.combine_chunks()
-        records, lengths = consent_runs(rows, names_sources=False)
-        decided = decide_asked(records, self._asked)
         steps = [np.ones(rows.num_rows, dtype=bool)]
         for mask in self._masks(connection, rows):
             steps.append(steps[-1] & mask)
-        groups = {"accent": encoded(_of_struct(rows, "accent", "label")), "gender": encoded(rows["gender"])}
-        reasons = decided["reason"].combine_chunks()
-        counted = cells(records, lengths, reasons, groups, np.asarray(rows["duration_s"].fill_null(0.0)), steps)
+        records, lengths = consent_runs(rows, names_sources=False)
+        return _Seen(rows, records, lengths, tuple(steps))
+
+    def _choose(self, some: Sequence[_Seen], name: str) -> tuple[list[pa.Table], list[Batch]]:
+        """The account of these rows, and those of them that are chosen."""
+        records = pa.concat_tables([one.records for one in some])
+        decided = decide_asked(records, self._asked)
+        reasons, is_allowed = decided["reason"].combine_chunks(), np.asarray(decided["allowed"])
+        ends = np.cumsum([len(one.lengths) for one in some])
+        own = [np.arange(end - len(one.lengths), end) for one, end in zip(some, ends, strict=True)]
+        counted = [_cells(one, reasons.take(pa.array(runs))) for one, runs in zip(some, own, strict=True)]
         if self._folder is None:
-            return counted, None
-        allowed = np.flatnonzero(np.asarray(decided["allowed"]))
+            return counted, []
         # Of runs that are denied nothing is kept, so their sources need no name.
-        named = with_source_ids(records.take(pa.array(allowed)))
+        named = with_source_ids(records.filter(pa.array(is_allowed)))
         for column in ("justifications", "allowed_until"):
-            named = named.append_column(column, decided[column].take(pa.array(allowed)))
-        run = np.repeat(np.searchsorted(allowed, np.arange(len(lengths))), lengths)
-        kept = np.flatnonzero(steps[-1] & np.repeat(np.asarray(decided["allowed"]), lengths))
-        return counted, put_aside(rows, named, kept, run[kept], self._folder / name)
+            named = named.append_column(column, decided[column].filter(pa.array(is_allowed)))
+        place = np.cumsum(is_allowed) - 1
+        batches = []
+        for number, (one, runs) in enumerate(zip(some, own, strict=True)):
+            run = np.repeat(runs, one.lengths)
+            kept = np.flatnonzero(one.steps[-1] & is_allowed[run])
+            batches.append(put_aside(one.rows, named, kept, place[run[kept]], self._folder / f"{name}-{number:06d}"))
+        return counted, [batch for batch in batches if batch]
 
     def _masks(self, connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> Iterator[Any]:
         """One array of truth values per clause. Raises ConfigError where a value does not fit the condition."""
@@ -157,6 +191,12 @@ class Selector:
             raise LakeError("the condition was not answered for every row")
         for column in found.columns:
             yield np.asarray(column.combine_chunks())
+
+
+def _cells(one: _Seen, reasons: pa.Array) -> pa.Table:
+    groups = {"accent": encoded(_of_struct(one.rows, "accent", "label")), "gender": encoded(one.rows["gender"])}
+    duration_s = np.asarray(one.rows["duration_s"].fill_null(0.0))
+    return cells(one.records, one.lengths, reasons, groups, duration_s, one.steps)
 
 
 def _of_struct(rows: pa.Table, name: str, member: str) -> pa.Array:
