@@ -83,7 +83,7 @@ def test_nothing_told_is_about_few(tmp_path, seed):
     accents = [chance.choice(["a", "b", "c", "d", None][: chance.randrange(1, 6)]) for _ in range(people)]
     made = crowd(tmp_path, people, sources=1, utterances=1, accents=accents)
     made.record(*(ended(person(n)) for n in range(people) if chance.random() < 0.4))
-    record = made.release()
+    record = made.release("snr_db >= 5")
     for groups in record.attrition.values():
         rest = {"candidates": record.candidates.people, "chosen": record.chosen.people}
         for one in groups:
@@ -93,3 +93,29 @@ def test_nothing_told_is_about_few(tmp_path, seed):
                     rest[name] -= share.people
         for left in rest.values():
             assert left == 0 or left >= SMALLEST_GROUP or len(groups) == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_told_adds_up(tmp_path, seed):
+    """Matching is chosen and denied; candidates are what the groups had; audio is a second per utterance."""
+    import random
+
+    chance = random.Random(seed)
+    accents = [chance.choice(["a", "b", None]) for _ in range(60)]
+    made = crowd(tmp_path, 60, sources=1, utterances=2, granted=50, accents=accents, pairs=[(1, 2), (3, 59)])
+    made.record(*(ended(person(n)) for n in range(60) if chance.random() < 0.3))
+    record = made.release("snr_db is null or snr_db >= 5")
+    assert record.candidates.utterances == 124
+    assert record.matching.utterances == 114
+    assert set(record.denied) == {"no_grant", "withdrawn"}
+    shares = (record.chosen, *record.denied.values())
+    assert sum(one.utterances for one in shares) == record.matching.utterances
+    assert sum(one.audio_s for one in shares) == pytest.approx(record.matching.audio_s)
+    for name in ("accent", "gender"):
+        for step, whole in (("candidates", record.candidates), ("chosen", record.chosen)):
+            told_of = [getattr(one, step) for one in record.attrition[name]]
+            assert sum(one.utterances for one in told_of) == whole.utterances
+            assert sum(one.audio_s for one in told_of) == pytest.approx(whole.audio_s)
+    everybody = (record.candidates, record.matching, *shares)
+    assert all(one.audio_s == one.utterances for one in everybody)
+    assert sum(one.candidates.people for one in record.attrition["subject"]) == record.candidates.people

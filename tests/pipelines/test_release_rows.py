@@ -16,6 +16,7 @@ from lake.parts import read_part
 from lake.releases import index_table
 from lake.runs import list_runs
 from pipelines.release import create as creating
+from pipelines.release import select
 from pipelines.release.create import Wanted, create
 from pipelines.release.verify import verify
 from pipelines.snapshot import take_snapshot
@@ -146,8 +147,10 @@ def one_event(chance, n):
 @pytest.mark.parametrize("seed", range(5))
 def test_of_random_lakes(tmp_path, seed, monkeypatch):
     """Runs that supersede each other, snapshots in between, people who come and go."""
-    monkeypatch.setattr(creating, "PART_ROWS", 5)
     chance = random.Random(seed)
+    monkeypatch.setattr(creating, "PART_ROWS", 5)
+    monkeypatch.setattr(creating, "TASK_ROWS", chance.choice([1, 10, 1_000]))
+    monkeypatch.setattr(select, "DECIDED_ROWS", chance.choice([1, 4, 1_000]))
     lake = Lake.create_or_open(str(tmp_path / "lake"))
     everybody = [given(grant(f"p{n}", f"all-{n}")) for n in range(chance.randrange(1, 6))]
     lake.ledger().append([spoken(), *everybody, *(one_event(chance, n) for n in range(8))])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.release.create import Wanted, preview
 from pipelines.release.where import read_where
+from pipelines.snapshot import take_snapshot
 from schemas.errors import ConfigError
+from tests.builders import Made, write_run
 from tests.releases import ANY_USE, AT, crowd
 
 
@@ -99,3 +103,22 @@ def test_every_function_whose_answer_changes_is_refused(made):
             read_where(made.lake, f"{name}() is not null", {})
         with pytest.raises(ConfigError, match=r"^--where: "):
             read_where(made.lake, f"{name}('snr_db') is not null", {})
+
+
+@pytest.mark.parametrize("is_merged", [False, True])
+def test_a_column_of_ones_own_that_only_some_rows_have(tmp_path, is_merged):
+    """Rows of units before the stage was there have no such column: it is null, and null matches nothing."""
+    lake = crowd(tmp_path)
+    (tmp_path / "later").mkdir()
+    write_run(lake.lake, tmp_path / "later", [[Made("later.wav", {"p000": None}, 6)]], run_id="later", recipe="b")
+    (path,) = (tmp_path / "lake" / "utterances").rglob("run=later/*.parquet")
+    table = pq.read_table(path)
+    own = pa.array([100.0 * n for n in range(table.num_rows)], pa.float64())
+    pq.write_table(table.append_column("pitch_hz", own), path)
+    if is_merged:
+        take_snapshot(lake.lake)
+    assert left(lake, "pitch_hz >= 200") == [22, 4]
+    assert left(lake, "pitch_hz is null and snr_db is not null") == [22, 16, 16]
+    assert left(lake, "coalesce(pitch_hz, 0) < 100") == [22, 17]
+    with pytest.raises(ConfigError, match=r"pitch_hz"):
+        left(lake, "pitch > 100")
