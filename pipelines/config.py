@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from pipelines.engines.beam_config import BeamConfig
+from pipelines.engines.ray_config import RayConfig
 from pipelines.plan import PlanConfig
 from pipelines.sources import SourcesConfig
 from schemas.errors import ConfigError
@@ -50,6 +52,9 @@ class Limits(Frozen):
         default=0.5, gt=0, description="and this many more per estimated second of its audio"
     )
     tries: int = Field(default=2, ge=1, le=10, description="how often a source may fail alone before it is rejected")
+    unit_tries: int = Field(
+        default=3, ge=1, le=10, description="how often a unit is tried where the store fails, before the run stops"
+    )
     breaker_share: float = Field(
         default=0.02,
         gt=0,
@@ -81,8 +86,10 @@ class Config(Frozen):
     sources: SourcesConfig = Field(default=SourcesConfig(), description="which files are sources")
     plan: PlanConfig = Field(default=PlanConfig(), description="how sources are grouped into units")
     limits: Limits = Field(default=Limits(), description="what one source may cost")
-    engine: Literal["local"] = Field(default="local", description="what the units run on")
-    workers: int | None = Field(default=None, ge=1, description="worker processes; null: one per core")
+    engine: Literal["local", "ray", "beam"] = Field(default="local", description="what the units run on")
+    workers: int | None = Field(default=None, ge=1, description="worker processes on each machine; null: one per core")
+    ray: RayConfig = Field(default=RayConfig(), description="the engine `ray`")
+    beam: BeamConfig = Field(default=BeamConfig(), description="the engine `beam`")
     max_rejected_ratio: float = Field(
         default=1.0, ge=0, le=1, description="exit code 3 when a larger share of the sources is rejected"
     )
@@ -110,7 +117,7 @@ RECIPE_KEYS = (
     "output",
     "consent",
 )
-SETTING_KEYS = ("sources", "plan", "limits", "engine", "workers", "max_rejected_ratio")
+SETTING_KEYS = ("sources", "plan", "limits", "engine", "workers", "ray", "beam", "max_rejected_ratio")
 """`plan` decides which utterances share a tar, never an utterance's bytes; what is planned stays as planned."""
 
 

@@ -20,10 +20,11 @@ from pipelines.catalogue import Catalogue
 from pipelines.config import Config, recipe_difference
 from pipelines.done import announce_changes, done_sources
 from pipelines.engines import engine_named
+from pipelines.engines.contract import Settings, Task
 from pipelines.plan import PlanSummary, write_plan
 from pipelines.sources import SourceRoot
 from pipelines.stages import digest_of, recipe
-from pipelines.worker import Task, WorkerSpec
+from pipelines.worker import PrepareWork
 from schemas.errors import AlreadyExists, ConfigError, RunStopped
 from schemas.records import Commit, Counts, RunRecord
 
@@ -42,6 +43,8 @@ class Request:
     catalogue: Catalogue | None = None
     run_id: str | None = None
     moved: bool = False
+    options: tuple[str, ...] = ()
+    """For the engine itself: what stood after `--` on the command line."""
 
     @property
     def root_uris(self) -> dict[str, str]:
@@ -203,21 +206,19 @@ def execute(request: Request, started: Started, report: Callable[[Progress], Non
         decided_at = max(decided_at, commit.ledger_position)
     # A chain alone cannot show that its last segments are gone; a commit that was decided on them can.
     lake.ledger().expect(decided_at)
-    spec = WorkerSpec(
-        lake.root.uri,
-        run.run_id,
-        run.number,
-        config.model_dump(mode="json"),
-        processes=config.workers,
-        work_dir=work_dir,
-    )
+    work = PrepareWork(lake.root.uri, run.run_id, run.number, config.model_dump(mode="json"), work_dir)
     if tasks:
-        with contextlib.closing(engine_named(config.engine)(tasks, spec)) as commits:
+        with contextlib.closing(engine_named(config.engine)(tasks, work, _settings(request, run))) as commits:
             for commit in commits:
                 progress.add(commit)
     account = _account(lake, run)
     _take_snapshot(lake)
     return account
+
+
+def _settings(request: Request, run: RunRecord) -> Settings:
+    config = request.config
+    return Settings(f"provoice-{run.run_id}", config.workers, config.ray, config.beam, request.options)
 
 
 def _take_snapshot(lake: Lake) -> None:

@@ -28,9 +28,14 @@ def _request(
     overrides: Sequence[str],
     run_id: str | None,
     moved: bool,
+    options: Sequence[str] = (),
 ) -> Request:
     """Everything that can be wrong with the request is found here, before anything starts."""
     config = load_config(config_name, overrides)
+    if options and config.engine != "beam":
+        raise ConfigError(
+            f"`{options[0]}` goes to Beam, and the engine is {config.engine}; say --engine beam, or leave it out"
+        )
     if not sources:
         raise ConfigError("nothing to read: say --source DIR_OR_URI")
     roots = [parse_source(text) for text in sources]
@@ -39,7 +44,7 @@ def _request(
     rows = load_catalogue(catalogue) if catalogue else None
     lake = Lake.create_or_open(lake_uri, ledger)
     lake.root.check_exclusive_create()
-    return Request(lake, config, roots, rows, run_id, moved)
+    return Request(lake, config, roots, rows, run_id, moved, tuple(options))
 
 
 def run_command(config_name: str, sources: Sequence[str], lake_uri: str, *, as_json: bool, **options: object) -> int:

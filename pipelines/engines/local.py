@@ -6,20 +6,19 @@ import queue
 import threading
 from collections.abc import Generator, Sequence
 
-from pipelines.worker import Task, UnitWorker, WorkerSpec
-from schemas.records import Commit
+from pipelines.engines.contract import Receipt, Settings, Task, Work, longest_first
 
 
-def run(tasks: Sequence[Task], spec: WorkerSpec) -> Generator[Commit, None, None]:
-    """Longest units first, so that none is left over at the end. Closing the iterator ends the children."""
+def run(tasks: Sequence[Task], work: Work[Receipt], settings: Settings) -> Generator[Receipt, None, None]:
+    """Longest tasks first, each on whichever process is free. Closing the iterator ends the children."""
     waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    for task in sorted(tasks, key=lambda task: (-task.estimated_s, task.unit_id)):
+    for task in longest_first(tasks):
         waiting.put(task)
-    done: queue.SimpleQueue[Commit | BaseException] = queue.SimpleQueue()
+    done: queue.SimpleQueue[Receipt | BaseException] = queue.SimpleQueue()
     stopping = threading.Event()
-    worker = UnitWorker(spec)
+    worker = work.open(settings.processes)
 
-    def work() -> None:
+    def take() -> None:
         while not stopping.is_set():
             try:
                 task = waiting.get_nowait()
@@ -32,7 +31,7 @@ def run(tasks: Sequence[Task], spec: WorkerSpec) -> Generator[Commit, None, None
                 return
 
     threads = [
-        threading.Thread(target=work, name=f"unit-{n}", daemon=True) for n in range(min(worker.processes, len(tasks)))
+        threading.Thread(target=take, name=f"task-{n}", daemon=True) for n in range(min(worker.processes, len(tasks)))
     ]
     for thread in threads:
         thread.start()

@@ -34,8 +34,9 @@ def _needed(config: str | None) -> str:
 
 @click.command(name="run")
 @_shared
-@click.option("--engine", type=click.Choice(["local"]), help="What the units run on.")
-@click.option("--workers", type=click.IntRange(min=1), help="Worker processes; default one per core.")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.option("--engine", type=click.Choice(["local", "ray", "beam"]), help="What the units run on.")
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes on each machine; default one per core.")
 @click.option(
     "--close", "close_run_id", metavar="RUN", help="End a dead run's hold on its sources, and do nothing else."
 )
@@ -49,6 +50,7 @@ def command(
     overrides: tuple[str, ...],
     run_id: str | None,
     moved: bool,
+    options: tuple[str, ...],
     engine: str | None,
     workers: int | None,
     close_run_id: str | None,
@@ -59,6 +61,9 @@ def command(
     \b
     provoice run configs/explore.yaml --source ~/recordings --lake ~/lake
     provoice run configs/default.yaml --source s3://bucket/raw --lake s3://bucket/lake --catalogue who.csv
+    provoice run configs/default.yaml --source gs://b/raw --lake gs://b/lake --engine beam -- --runner=DataflowRunner
+
+    What stands after `--` goes to Beam as pipeline options.
     """
     from provoice.running import close_command, run_command
 
@@ -73,6 +78,7 @@ def command(
         run_command(
             _needed(config), sources, lake_uri,
             catalogue=catalogue, ledger=ledger, overrides=settings, run_id=run_id, moved=moved, as_json=as_json,
+            options=options,
         )
     )  # fmt: skip
 
