@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from lake import listing
 from lake.commits import committed_units, create_commit, read_commits
@@ -21,36 +21,34 @@ from lake.runs import create_run, list_runs
 from lake.storage import Missing, Root
 from schemas.errors import AlreadyExists, LakeError
 from tests.consents import ended
-from tests.lake import servers
 from tests.lake.test_commits_and_runs import commit, run_record
+from tests.servers import stores
 
 SPAWN = multiprocessing.get_context("spawn")
 BIG = bytes(range(256)) * (70 << 12)  # 70 MiB: three parts of an upload
 pytestmark = [
-    pytest.mark.long,
     # The clients' own: sessions that they close when the interpreter ends.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
 
 
-@pytest.fixture(scope="module", params=["gcs", "s3"])
+@pytest.fixture(scope="module", params=["gs", "s3"])
 def bucket(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
-    with (
-        servers.gcs() if request.param == "gcs" else servers.s3(folder) as (uri, environment),
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        patch.setattr(fsspec.config, "conf", {})
-        fsspec.config.set_conf_env(fsspec.config.conf)
-        fsspec.filesystem(uri.partition("://")[0]).clear_instance_cache()
+    with stores.proven(request.param, folder) as (uri, _):
         yield uri
 
 
 @pytest.fixture
 def root(bucket, request):
     return Root(f"{bucket}/{request.node.originalname}")
+
+
+def test_a_store_that_overwrites_is_found_out(monkeypatch):
+    plain = MemoryFileSystem.open
+    monkeypatch.setattr(MemoryFileSystem, "open", lambda self, path, mode: plain(self, path, mode.replace("x", "w")))
+    with pytest.raises(pytest.fail.Exception, match="does not refuse"):
+        stores.refuses_a_second_create("memory://lake")
 
 
 def test_a_second_create_is_refused_and_changes_nothing(root):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fsspec
 import pytest
 
 from lake.storage import Root
@@ -11,7 +10,7 @@ from pipelines.export.record import Form
 from pipelines.export.target import FINISHED
 from schemas.errors import ConfigError, LakeError
 from tests.exports import NOW, export_to, release, samples
-from tests.lake import servers
+from tests.servers import stores
 
 SAMPLES = samples()
 pytestmark = [
@@ -21,18 +20,10 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module", params=["gcs", "s3"])
+@pytest.fixture(scope="module", params=["gs", "s3"])
 def bucket(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
-    with (
-        servers.gcs() if request.param == "gcs" else servers.s3(folder) as (uri, environment),
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        patch.setattr(fsspec.config, "conf", {})
-        fsspec.config.set_conf_env(fsspec.config.conf)
-        fsspec.filesystem(uri.partition("://")[0]).clear_instance_cache()
+    with stores.proven(request.param, folder) as (uri, _):
         yield uri
 
 

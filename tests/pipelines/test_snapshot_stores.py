@@ -1,14 +1,13 @@
-"""Snapshots in buckets, on servers that keep the promise of the exclusive create (tests/lake/servers.py)."""
+"""Snapshots in buckets, on servers that keep the promise of the exclusive create (tests/servers/stores.py)."""
 
 from __future__ import annotations
 
-import fsspec
 import pytest
 
 from pipelines.snapshot import snapshot, take_snapshot
 from tests.builders import ANNA, BEN, BOTH, small_lake, write_run
 from tests.histories import FromCommits, answers
-from tests.lake import servers
+from tests.servers import stores
 
 pytestmark = [
     pytest.mark.long,
@@ -17,17 +16,9 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(params=["gcs", "s3"])
+@pytest.fixture(params=["gs", "s3"])
 def bucket(request, tmp_path):
-    with (
-        servers.gcs() if request.param == "gcs" else servers.s3(tmp_path) as (uri, environment),
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        patch.setattr(fsspec.config, "conf", {})
-        fsspec.config.set_conf_env(fsspec.config.conf)
-        fsspec.filesystem(uri.partition("://")[0]).clear_instance_cache()
+    with stores.proven(request.param, tmp_path) as (uri, _):
         yield uri
 
 
