@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
+import threading
+import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,9 +41,10 @@ class Failure:
     trace: str = ""
 
 
-def serve(connection: Connection, spec: JobSpec) -> None:
+def serve(connection: Connection, spec: JobSpec, supervisor_pid: int) -> None:
     """The child's whole life. Says "ready", then answers each ("run", attempt) with a commit or a failure."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    threading.Thread(target=_die_with, args=(supervisor_pid,), daemon=True, name="watch").start()
     try:
         job = _open(spec)
     except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
@@ -54,6 +58,23 @@ def serve(connection: Connection, spec: JobSpec) -> None:
             return  # the supervisor is gone; what is committed stays, the rest is somebody else's now
         except Exception as error:  # noqa: BLE001 - any fault of a stage is an answer, and no end of this process
             connection.send(("failed", _failure(error, is_opening=False)))
+
+
+def _die_with(pid: int) -> None:
+    """Ends this process when `pid` does: an engine's process may be killed while a source is in hand that never ends.
+
+    The kernel's own way (PR_SET_PDEATHSIG) hears of the fork server only, which lives as long as any child of it.
+    """
+    try:
+        if hasattr(os, "pidfd_open"):
+            select.select([os.pidfd_open(pid)], [], [])
+        else:
+            while True:
+                os.kill(pid, 0)
+                time.sleep(1.0)
+    except ProcessLookupError:
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _next(connection: Connection) -> Any:

@@ -182,7 +182,7 @@ class Supervisor:
         )
         ours, theirs = context.Pipe()
         spec = JobSpec(self._spec.lake_uri, self._spec.run_number, self._spec.config, str(self._work_dir.path))
-        process = context.Process(target=serve, args=(theirs, spec), daemon=True, name="provoice-worker")
+        process = context.Process(target=serve, args=(theirs, spec, os.getpid()), daemon=True, name="provoice-worker")
         process.start()
         theirs.close()
         self._process, self._connection = process, ours

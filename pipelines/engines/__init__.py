@@ -1,4 +1,4 @@
-"""Engines are glue: they hand tasks to workers and yield receipts as they come; they know no audio, and write nothing."""
+"""Engines are glue: they hand tasks to workers and yield receipts. They know no audio, and write nothing."""
 
 from __future__ import annotations
 

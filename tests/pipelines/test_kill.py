@@ -5,8 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 
+import psutil
 import pytest
 
 from lake.lake import Lake
@@ -102,3 +106,31 @@ def test_a_killed_run_is_resumed_to_the_same_lake(raw, undisturbed, tmp_path, po
     progress = execute(request, started, lambda _: None)
     assert (progress.units, progress.counts.sources) == (UNITS, UNITS)
     assert digests(lake) == undisturbed
+
+
+def test_the_children_of_a_killed_run_die_with_it(tmp_path):
+    """One of them has a source in hand that never ends: it would keep a core, and its memory, for ever."""
+    raw = folder_of_clips(tmp_path / "raw", 1, seconds=3)
+    (tmp_path / "c.jsonl").write_text('{"path": "clip000.wav", "extra.poison": "sleep"}\n')
+    words = ["run", "configs/explore.yaml", "--source", f"raw={raw}", "--lake", tmp_path / "lake"]
+    settings = (*QUICK, 'stages=["tests.poison:Poison"]')
+    sets = [word for setting in settings for word in ("--set", setting)]
+    command = [sys.executable, "-m", "provoice", *map(str, words), *sets, "--catalogue", str(tmp_path / "c.jsonl")]
+    victim = psutil.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    try:
+        children = _until(lambda: [one for one in victim.children(recursive=True) if one.ppid() != victim.pid])
+    finally:
+        victim.kill()
+        victim.wait()
+    assert children, "no child was seen to work"
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive, [process.cmdline() for process in alive]
+
+
+def _until(found: Callable[[], list[psutil.Process]]) -> list[psutil.Process]:
+    for _ in range(300):
+        if found():
+            time.sleep(5)  # the source is in hand by now
+            return found()
+        time.sleep(0.1)
+    return []
