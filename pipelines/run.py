@@ -218,7 +218,14 @@ def execute(request: Request, started: Started, report: Callable[[Progress], Non
 
 def _settings(request: Request, run: RunRecord) -> Settings:
     config = request.config
-    return Settings(f"provoice-{run.run_id}", config.workers, config.ray, config.beam, request.options)
+    return Settings(
+        f"provoice-{run.run_id}",
+        config.workers,
+        config.ray,
+        config.beam,
+        request.options,
+        worker_memory_bytes=config.limits.memory_bytes,
+    )
 
 
 def _take_snapshot(lake: Lake) -> None:

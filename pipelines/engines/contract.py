@@ -68,6 +68,8 @@ class Settings:
     beam: BeamConfig = field(default_factory=BeamConfig)
     options: tuple[str, ...] = ()
     """What stood after `--` on the command line; Beam's pipeline options."""
+    worker_memory_bytes: int | None = None
+    """What one worker process may take, for an engine that places workers where there is room; None: not known."""
 
 
 class Engine(Protocol):
