@@ -1,0 +1,150 @@
+"""Ray itself: one of our own on this machine, or a named cluster; what is sent to it; and its errors in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipelines.engines.contract import Settings
+from pipelines.engines.ray_config import RayConfig
+from schemas.errors import ConfigError
+
+PACKAGES = ("schemas", "transforms", "lake", "pipelines", "provoice", "configs")
+_HOME = Path(__file__).resolve().parents[2]
+"""The folder that holds our packages."""
+
+_OBJECT_STORE_BYTES = 80 << 20
+_LONGEST_TEMP = 32
+"""Ray puts sockets below its folder, and a socket's path has room for 107 bytes."""
+_PROBE_S = 10.0
+
+
+@contextlib.contextmanager
+def connected(settings: Settings) -> Iterator[Any]:
+    """The module `ray`, connected as the settings say. What was there before stays; what we started ends.
+
+    Raises ConfigError where there is no such package, no such cluster, or one of another version.
+    """
+    ray = _imported()
+    if ray.is_initialized():
+        # Whoever connected this process decides what the workers get, and when it ends.
+        yield ray
+        return
+    _refuse_shadows()
+    with contextlib.ExitStack() as stack:
+        try:
+            if settings.ray.address is None:
+                _start(ray, settings, stack)
+            else:
+                _join(ray, settings, stack)
+        except (OSError, RuntimeError, ValueError, TypeError, ray.exceptions.RayError) as error:
+            raise ConfigError(_complaint(settings.ray, error)) from error
+        yield ray
+
+
+def one_line(error: object, most: int = 400) -> str:
+    """What an error of Ray's says, without its line breaks and stack."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= most else f"{words[:most]} ..."
+
+
+def _imported() -> Any:
+    # Nobody is told that this runs, and Ray does not ask.
+    _set_by_default("RAY_USAGE_STATS_ENABLED", "0")
+    # Else an actor without a GPU is warned about on the terminal, each time.
+    _set_by_default("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError(f"engine ray: {error}; install it: pip install 'provoice[ray]'") from None
+    return ray
+
+
+def _set_by_default(name: str, value: str) -> None:
+    os.environ.setdefault(name, value)
+
+
+def _start(ray: Any, settings: Settings, stack: contextlib.ExitStack) -> None:
+    """A Ray that ends with this process, in a folder that goes with it."""
+    if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+        # A token that nobody else knows. Ray would write one of its own into the home folder.
+        _set_by_default("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    parent = tempfile.gettempdir()
+    folder = tempfile.mkdtemp(prefix="pv-ray-", dir=parent if len(parent) <= _LONGEST_TEMP else "/tmp")
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    stack.callback(ray.shutdown)
+    ray.init(
+        address="local",
+        num_cpus=settings.processes,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        _temp_dir=folder,
+        **_words(settings),
+    )
+
+
+def _join(ray: Any, settings: Settings, stack: contextlib.ExitStack) -> None:
+    _probe(str(settings.ray.address))
+    stack.callback(ray.shutdown)
+    ray.init(address=settings.ray.address, runtime_env=runtime_env(settings.ray), **_words(settings))
+
+
+def _words(settings: Settings) -> dict[str, Any]:
+    chatty = settings.ray.logs
+    level = logging.INFO if chatty else logging.ERROR
+    return {"namespace": settings.name, "log_to_driver": chatty, "logging_level": level}
+
+
+def runtime_env(config: RayConfig) -> dict[str, Any]:
+    """What a named cluster gets from here: our packages unless its image has them, the user's modules, and the rest."""
+    env = dict(config.runtime_env)
+    if config.image_uri is not None:
+        return {**env, "image_uri": config.image_uri}
+    ours = [str(_HOME / name) for name in PACKAGES] if config.packages == "send" else []
+    modules = [*env.pop("py_modules", ()), *ours, *(_module(place) for place in config.py_modules)]
+    if modules:
+        env["py_modules"] = modules
+        env["excludes"] = [*env.get("excludes", ()), "__pycache__/"]
+    return env
+
+
+def _module(place: str) -> str:
+    if "://" in place:
+        return place
+    path = Path(place).expanduser().resolve()
+    if not path.exists():
+        raise ConfigError(f"ray.py_modules: there is no {place}")
+    return str(path)
+
+
+def _probe(address: str) -> None:
+    """A wrong address is found in a moment; Ray's own client asks for a minute, and then ends the process."""
+    host, colon, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
+    if colon and port.isdigit():
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_S):
+            pass
+
+
+def _refuse_shadows() -> None:
+    """Ray puts the folder in which a driver was started before all others on its workers' path."""
+    here = Path.cwd().resolve()
+    for name in PACKAGES if here != _HOME else ():
+        if (here / name).is_dir() or (here / f"{name}.py").is_file():
+            raise ConfigError(
+                f"engine ray: {here / name} would hide provoice's own package `{name}` from Ray's workers; "
+                "start provoice from another folder"
+            )
+
+
+def _complaint(config: RayConfig, error: Exception) -> str:
+    if config.address is None:
+        return f"engine ray: Ray did not start on this machine: {one_line(error)}"
+    return f"engine ray: cannot work on the cluster `ray.address` {config.address}: {one_line(error)}"
