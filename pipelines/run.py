@@ -198,7 +198,8 @@ def execute(request: Request, started: Started, report: Callable[[Progress], Non
     """Hands out every unit without a commit, and returns the account, read from the store and not from the engine."""
     lake, run, config = request.lake, started.run, request.config
     committed = committed_units(lake, run.run_id)
-    tasks = [Task(u.unit_id, u.estimated_s) for u in read_plan_units(lake, run) if u.unit_id not in committed]
+    planned = read_plan_units(lake, run)
+    tasks = [Task(u.unit_id, u.estimated_s, u.deadline_s) for u in planned if u.unit_id not in committed]
     progress = Progress(run.units, report)
     decided_at = 0
     for commit in read_commits(lake, run.run_id):

@@ -23,6 +23,8 @@ class Task:
     name: str
     estimated_s: float
     """What it is expected to take, in seconds of audio or of anything else that orders tasks: longest go first."""
+    deadline_s: float = 0.0
+    """How long a worker may be at it before its result no longer counts; 0: nobody has set a limit."""
 
 
 class Worker(Protocol[Receipt]):
