@@ -1,13 +1,20 @@
 """What lies under a folder, object by object, in bounded memory: this machine's disk entry by entry, GCS and S3 page by
-page, and whatever else fsspec opens folder by folder."""
+page, and whatever else fsspec opens folder by folder.
+
+A page that fails is asked again by itself: no object twice, and none left out, for the next page begins behind the last
+name of this one.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from lake.clients import GCS, S3
+from lake.retries import retried
 
 _PAGE = 1000  # what S3 gives at most
 
@@ -24,12 +31,27 @@ class ObjectInfo:
 def objects(filesystem: Any, protocol: str, folder: str) -> Iterator[ObjectInfo]:
     """Every object below `folder` (as the store calls it), with paths relative to it; nothing where it is missing."""
     if protocol in ("file", "local"):
-        return _on_disk(folder, "")
-    if protocol in ("gs", "gcs"):
-        return _on_gcs(filesystem, folder)
-    if protocol in ("s3", "s3a"):
-        return _on_s3(filesystem, folder)
-    return _elsewhere(filesystem, folder)
+        yield from _on_disk(folder, "")
+        return
+    for path, entry in entries(filesystem, protocol, folder):
+        modified = next((entry[key] for key in ("updated", "LastModified", "mtime", "created") if entry.get(key)), None)
+        yield ObjectInfo(path, int(entry.get("size") or 0), _instant(modified))
+
+
+def entries(filesystem: Any, protocol: str, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(path below `folder`, what the store says of it) of every object in a remote store, in the store's own order.
+
+    `size` is there under this name; checksums, generations and times under the store's names.
+    """
+    if protocol in GCS:
+        found = _on_gcs(filesystem, folder)
+    elif protocol in S3:
+        found = _on_s3(filesystem, folder)
+    else:
+        found = _elsewhere(filesystem, folder)
+    for path, entry in found:
+        if not path.endswith("/"):  # some tools write an empty object to stand for a folder
+            yield path, entry
 
 
 def _on_disk(folder: str, prefix: str) -> Iterator[ObjectInfo]:
@@ -49,49 +71,48 @@ def _on_disk(folder: str, prefix: str) -> Iterator[ObjectInfo]:
             yield ObjectInfo(prefix + entry.name, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
-def _on_gcs(filesystem: Any, folder: str) -> Iterator[ObjectInfo]:
+def _on_gcs(filesystem: Any, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Pages of the JSON API; `find` of gcsfs would hold the whole listing."""
     bucket, prefix = _split(folder)
-    fields = "nextPageToken,items(name,size,updated)"
-    token: dict[str, str] = {}
+    options = {
+        "prefix": prefix,
+        "maxResults": _PAGE,
+        "fields": "nextPageToken,items(name,size,md5Hash,crc32c,etag,generation,updated)",
+    }
     while True:
-        page = filesystem.call(
-            "GET", "b/{}/o", bucket, prefix=prefix, maxResults=_PAGE, fields=fields, json_out=True, **token
-        )
+        page = retried(lambda: filesystem.call("GET", "b/{}/o", bucket, json_out=True, **options))
         for item in page.get("items", ()):
-            yield from _info(item["name"], prefix, item["size"], item.get("updated"))
+            yield item["name"].removeprefix(prefix), item
         if not page.get("nextPageToken"):
             return
-        token = {"pageToken": page["nextPageToken"]}
+        options["pageToken"] = page["nextPageToken"]
 
 
-def _on_s3(filesystem: Any, folder: str) -> Iterator[ObjectInfo]:
+def _on_s3(filesystem: Any, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Pages of ListObjectsV2; `find` of s3fs would hold the whole listing."""
     bucket, prefix = _split(folder)
-    token: dict[str, str] = {}
+    options = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": _PAGE, **filesystem.req_kw}
     while True:
-        page = filesystem.call_s3(
-            "list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=_PAGE, **filesystem.req_kw, **token
-        )
+        page = retried(lambda: filesystem.call_s3("list_objects_v2", **options))
         for item in page.get("Contents", ()):
-            yield from _info(item["Key"], prefix, item["Size"], item.get("LastModified"))
+            yield item["Key"].removeprefix(prefix), {**item, "size": item["Size"]}
         if not page.get("IsTruncated"):
             return
-        token = {"ContinuationToken": page["NextContinuationToken"]}
+        options["ContinuationToken"] = page["NextContinuationToken"]
 
 
-def _elsewhere(filesystem: Any, folder: str) -> Iterator[ObjectInfo]:
+def _elsewhere(filesystem: Any, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     folders = [folder]
     while folders:
         here = folders.pop()
         try:
-            entries = filesystem.ls(here, detail=True)
+            found = retried(lambda here=here: filesystem.ls(here, detail=True))  # type: ignore[misc]
         except (FileNotFoundError, NotADirectoryError):
             continue
-        for entry in entries:
+        for entry in found:
             name = str(entry["name"]).rstrip("/")
             if entry["type"] != "directory":
-                yield from _info(name, f"{folder}/", entry["size"], entry.get("mtime") or entry.get("created"))
+                yield name.removeprefix(f"{folder}/"), entry
             elif name != here:
                 folders.append(name)
 
@@ -99,11 +120,6 @@ def _elsewhere(filesystem: Any, folder: str) -> Iterator[ObjectInfo]:
 def _split(folder: str) -> tuple[str, str]:
     bucket, _, prefix = folder.partition("/")
     return bucket, f"{prefix}/" if prefix else ""
-
-
-def _info(name: str, prefix: str, size: int | str | None, modified: object) -> Iterator[ObjectInfo]:
-    if not name.endswith("/"):  # some tools write an empty object to stand for a folder
-        yield ObjectInfo(name.removeprefix(prefix), int(size or 0), _instant(modified))
 
 
 def _instant(value: object) -> datetime | None:

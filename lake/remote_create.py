@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lake.retries import retried
 from lake.store_errors import is_conflict
 
 KNOWN = ("gs", "gcs", "s3", "s3a", "memory")
@@ -15,26 +15,27 @@ KNOWN = ("gs", "gcs", "s3", "s3a", "memory")
 
 _CHUNK = 1 << 22
 _BLOCK = 32 << 20  # one part of an upload: what is held in memory, and what is sent again after an error
-_CONFLICT_TRIES = 5
 _MEMORY_LOCK = threading.Lock()
 
 
 def create(filesystem: Any, protocol: str, path: str, data: bytes | Path) -> None:
-    """Raises whatever the store says when `path` is taken (see `store_errors.is_refusal`)."""
+    """Raises whatever the store says when `path` is taken (see `store_errors.is_refusal`).
+
+    A create that succeeded without our hearing of it is made again, and then refused by its own object.
+    """
     if protocol == "memory":
-        return _create_in_memory(filesystem, path, data)
+        return retried(lambda: _create_in_memory(filesystem, path, data))
     if not (len(data) if isinstance(data, bytes) else data.stat().st_size):
         # s3fs makes an empty object without the precondition, and would overwrite.
         raise ValueError("an empty object cannot be created exclusively")
-    for attempt in range(_CONFLICT_TRIES):
-        try:
-            return _upload(filesystem, path, data)
-        except Exception as error:
-            # S3 answers 409 while another create of this name is under way; asked again, it knows who came first.
-            if not is_conflict(error) or attempt == _CONFLICT_TRIES - 1:
-                raise
-            time.sleep(0.2 * 2**attempt)
-    return None
+    try:
+        # S3 answers 409 while another create of this name is under way; asked again, it knows who came first.
+        retried(lambda: _upload(filesystem, path, data), also=is_conflict)
+    except FileNotFoundError:
+        # An upload in parts whose end was not heard of: asked again, the store knows of no such upload any more.
+        if not retried(lambda: filesystem.exists(path)):
+            raise
+        raise FileExistsError(path) from None
 
 
 def _upload(filesystem: Any, path: str, data: bytes | Path) -> None:

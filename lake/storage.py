@@ -2,7 +2,8 @@
 first.
 
 Locally a finished temporary file is linked to its name (`local_create`), on object stores it is a conditional put
-(`remote_create`). Whatever a store's client raises becomes a LakeError of one line with the object's URI.
+(`remote_create`). What goes wrong for a moment is asked again (`retries`); whatever else a store's client raises
+becomes a LakeError of one line with the object's URI.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from lake import local_create, remote_create
+from lake.clients import open_place, protocol_of
 from lake.listing import ObjectInfo, objects
+from lake.ranged import RangedFile, read_range
+from lake.retries import retried
 from lake.store_errors import in_one_line, is_refusal
 from schemas.errors import AlreadyExists, ConfigError, LakeError
 
@@ -26,7 +30,6 @@ __all__ = ["Missing", "ObjectInfo", "Root"]
 
 _CHUNK = 1 << 22
 _READ_BLOCK = 1 << 20  # what a remote file fetches beyond what was asked for
-_EXTRAS = {"gs": "gcs", "gcs": "gcs", "s3": "s3", "s3a": "s3"}
 
 
 class Missing(LakeError):
@@ -40,10 +43,8 @@ class Root:
     """
 
     def __init__(self, uri: str, options: dict[str, Any] | None = None) -> None:
-        self.filesystem, base = _opened(uri, options or {})
-        self.base: str = base.rstrip("/")
-        protocol = self.filesystem.protocol
-        self.protocol: str = protocol if isinstance(protocol, str) else protocol[0]
+        self.filesystem, self.base = _opened(uri, options or {})
+        self.protocol = protocol_of(self.filesystem)
         self.is_local = isinstance(self.filesystem, LocalFileSystem)
         self.uri: str = (self.base or "/") if self.is_local else self.filesystem.unstrip_protocol(self.base)
 
@@ -94,7 +95,7 @@ class Root:
             if self.is_local:
                 local_create.remove(Path(self._full(path)))
             else:
-                self.filesystem.rm_file(self._full(path))
+                retried(lambda: self.filesystem.rm_file(self._full(path)))
 
     def check_exclusive_create(self) -> None:
         """Raises ConfigError where this place cannot be written, or cannot refuse a second create."""
@@ -105,7 +106,9 @@ class Root:
             )
         path = local_create.unfinished_name()
         try:
-            self.create(path, b"first")
+            # Of this name only our own create can be in the way: one that was not heard of, and made again.
+            with suppress(AlreadyExists):
+                self.create(path, b"first")
         except LakeError as error:
             raise ConfigError(f"{self.uri} cannot be written: {error}") from None
         try:
@@ -125,23 +128,33 @@ class Root:
     def read(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """The object's bytes, or those of `[start, end)`. Raises Missing."""
         with self._explained(path):
-            data: bytes = self.filesystem.cat_file(self._full(path), start=start, end=end)
+            data: bytes = retried(lambda: self.filesystem.cat_file(self._full(path), start=start, end=end))
             return data
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
         """The object as a readable, seekable file; remote ones are read by ranges. Raises Missing."""
-        options = {} if self.is_local else {"block_size": _READ_BLOCK}
         with self._explained(path):
-            file = self.filesystem.open(self._full(path), "rb", **options)
+            file = self.filesystem.open(self._full(path), "rb") if self.is_local else self._ranged(path)
         with file:
             yield file
+
+    def _ranged(self, path: str) -> BinaryIO:
+        size = self.size(path)
+        if size is None:
+            raise FileNotFoundError(path)
+
+        def fetch(start: int, end: int) -> bytes:
+            with self._explained(path):
+                return read_range(self.filesystem, self._full(path), start, end)
+
+        return BufferedReader(RangedFile(fetch, size), _READ_BLOCK)
 
     def size(self, path: str) -> int | None:
         """Bytes of the object; None where there is none."""
         with self._explained(path):
             try:
-                found = self.filesystem.info(self._full(path))
+                found = retried(lambda: self.filesystem.info(self._full(path)))
             except (FileNotFoundError, NotADirectoryError):
                 return None
             return None if found["type"] == "directory" else int(found["size"])
@@ -152,7 +165,7 @@ class Root:
     def sha256(self, path: str) -> str:
         """SHA-256 of the object's bytes, in hex; reads them all, for no store keeps one. Raises Missing."""
         digest = hashlib.sha256()
-        with self._explained(path), self.filesystem.open(self._full(path), "rb") as file:
+        with self._explained(path), self.open(path) as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
         return digest.hexdigest()
@@ -187,15 +200,4 @@ def _opened(uri: str, options: dict[str, Any]) -> tuple[Any, str]:
         raise ConfigError("an empty text names no place; say `.` for the folder you stand in")
     if "://" not in uri:
         return LocalFileSystem(), os.path.abspath(os.path.expanduser(uri))
-    try:
-        # A cached listing would hide what other writers add.
-        filesystem, base = fsspec.core.url_to_fs(uri, use_listings_cache=False, **options)
-    except ImportError:
-        extra = _EXTRAS.get(uri.partition("://")[0])
-        hint = f"pip install 'provoice[{extra}]'" if extra else "install the fsspec package for it"
-        raise ConfigError(f"{uri}: the client for this store is not installed; {hint}") from None
-    except Exception as error:
-        raise ConfigError(f"{uri}: cannot be opened: {in_one_line(error)}") from error
-    if not base and "memory" not in filesystem.protocol:
-        raise ConfigError(f"{uri} names no bucket")
-    return filesystem, str(base)
+    return open_place(uri, options)

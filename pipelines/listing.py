@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from schemas.errors import ConfigError
+from lake.clients import open_filesystem, protocol_of
+from lake.listing import entries
+from lake.retries import retried
+from lake.store_errors import in_one_line, is_transient
+from schemas.errors import ConfigError, LakeError
 
 Prune = Callable[[str], str | None]
 """Why a folder (by its path within the root) need not be looked into, or None."""
@@ -33,7 +37,7 @@ def walk(uri: str, prune: Prune, skip: Sequence[str] = ()) -> Iterator[Found]:
             raise ConfigError(f"source root {uri} lies within {other}, which provoice writes; name another folder")
     try:
         yield from _walk_local(uri, prune, skip) if "://" not in uri else _walk_remote(uri)
-    except ConfigError:
+    except (ConfigError, LakeError):
         raise
     except Exception as error:
         # Every store's client has exceptions of its own, and all of them mean: this root cannot be read.
@@ -46,18 +50,23 @@ def find_one(uri: str, path: str, missing_ok: bool = False) -> Iterator[Found]:
         if "://" not in uri:
             yield _from_stat(path, os.stat(os.path.join(uri, path)))
         else:
-            filesystem, folder = _filesystem(uri)
-            info = filesystem.info(f"{folder}/{path}")
+            filesystem, folder = open_filesystem(uri)
+            info = retried(lambda: filesystem.info(f"{folder.rstrip('/')}/{path}"))
             yield Found(path, version_of(info), int(info.get("size") or 0))
     except FileNotFoundError as error:
         if not missing_ok:
             raise refused(f"{uri}/{path}", error) from error
+    except ConfigError:
+        raise
     except Exception as error:
         raise refused(f"{uri}/{path}", error) from error
 
 
-def refused(uri: str, error: BaseException) -> ConfigError:
-    """One line: which place, what was said, and what a person does next."""
+def refused(uri: str, error: BaseException) -> ConfigError | LakeError:
+    """One line: which place, what was said, and what a person does next. A LakeError where the store is away: nobody
+    has asked for anything wrong, and no source is to be rejected for it."""
+    if is_transient(error):
+        return LakeError(f"source root {uri}: the store does not answer ({in_one_line(error)}); try again later")
     said = " ".join(str(error).split())
     if isinstance(error, FileNotFoundError):
         return ConfigError(f"source root {uri}: nothing is there; check the spelling")
@@ -67,10 +76,6 @@ def refused(uri: str, error: BaseException) -> ConfigError:
         return ConfigError(
             f"source root {uri}: may not be read ({said}); grant access, or leave it out with sources.exclude"
         )
-    if isinstance(error, ImportError):
-        extra = {"gs": "gcs", "s3": "s3"}.get(uri.partition("://")[0])
-        hint = f"pip install 'provoice[{extra}]'" if extra else "install the fsspec package for it"
-        return ConfigError(f"source root {uri}: the client for this store is not installed; {hint}")
     return ConfigError(f"source root {uri}: cannot be read ({type(error).__name__}: {said}); check URI and credentials")
 
 
@@ -181,64 +186,12 @@ def _shown(path: str) -> str:
 # --- object stores ---
 
 
-def _filesystem(uri: str) -> tuple[Any, str]:
-    from fsspec.core import url_to_fs
-
-    # A cached listing would keep every object in memory, and hide what was added since.
-    filesystem, folder = url_to_fs(uri, use_listings_cache=False)
-    return filesystem, str(folder).rstrip("/")
-
-
 def _walk_remote(uri: str) -> Iterator[Found]:
-    filesystem, folder = _filesystem(uri)
-    lists = {"gs": _gcs_objects, "s3": _s3_objects}.get(uri.partition("://")[0], _any_objects)
+    filesystem, folder = open_filesystem(uri)
     seen = False
-    for path, info in lists(filesystem, folder):
+    for path, info in entries(filesystem, protocol_of(filesystem), folder.rstrip("/")):
         seen = True
         yield Found(path, version_of(info), int(info.get("size") or 0))
     if not seen:
         # A store has no folders: a prefix that does not exist and one that is empty look the same.
-        raise ConfigError(f"source root {uri}: no object lies under it; check the spelling")
-
-
-def _gcs_objects(filesystem: Any, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Pages of 1,000 through the JSON API; `find` of gcsfs would hold the whole listing."""
-    bucket, _, prefix = folder.partition("/")
-    prefix = f"{prefix}/" if prefix else ""
-    fields = "nextPageToken,items(name,size,md5Hash,crc32c,etag,generation)"
-    token: dict[str, str] = {}
-    while True:
-        page = filesystem.call(
-            "GET", "b/{}/o", bucket, prefix=prefix, maxResults=1000, fields=fields, json_out=True, **token
-        )
-        yield from _below(((item["name"], item) for item in page.get("items", ())), prefix)
-        if not page.get("nextPageToken"):
-            return
-        token = {"pageToken": page["nextPageToken"]}
-
-
-def _s3_objects(filesystem: Any, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Pages of 1,000 of ListObjectsV2; `find` of s3fs would hold the whole listing."""
-    bucket, _, prefix = folder.partition("/")
-    prefix = f"{prefix}/" if prefix else ""
-    token: dict[str, str] = {}
-    while True:
-        page = filesystem.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **filesystem.req_kw, **token)
-        items = ((item["Key"], {"ETag": item["ETag"], "size": item["Size"]}) for item in page.get("Contents", ()))
-        yield from _below(items, prefix)
-        if not page.get("IsTruncated"):
-            return
-        token = {"ContinuationToken": page["NextContinuationToken"]}
-
-
-def _any_objects(filesystem: Any, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Folder by folder: memory is bounded by the largest one."""
-    for _, _, files in filesystem.walk(folder, detail=True, on_error="raise"):
-        yield from _below(((str(info["name"]), info) for info in files.values()), f"{folder}/")
-
-
-def _below(items: Iterator[tuple[str, Mapping[str, Any]]], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Paths relative to `prefix`, without the empty objects that some tools write to stand for folders."""
-    for name, info in items:
-        if not name.endswith("/"):
-            yield name.removeprefix(prefix), info
+        raise FileNotFoundError(uri)

@@ -206,6 +206,7 @@ class _Coded(Exception):
     ],
 )
 def test_what_a_store_says_becomes_one_error_of_ours(monkeypatch, said, expected):
+    monkeypatch.setenv("PROVOICE_STORE_PATIENCE_S", "0")
     root = Root("memory://refusals")
 
     def refuse(*_: object, **__: object) -> None:

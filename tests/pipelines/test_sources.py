@@ -169,6 +169,12 @@ class Pages:
 
     def __init__(self, names, size=3):
         self.names, self.size, self.asked, self.req_kw = sorted(names), size, 0, {}
+        self.protocol = ()
+
+    def opened(self, uri):
+        scheme, _, place = uri.partition("://")
+        self.protocol = (scheme,)
+        return self, place
 
     def _page(self, prefix, begin):
         self.asked += 1
@@ -182,8 +188,8 @@ class Pages:
         items = [{"name": name, "size": "7", "md5Hash": f"m-{name}", "etag": "e"} for name in names]
         return {"items": items} | ({"nextPageToken": str(after)} if after else {})
 
-    def call_s3(self, method, *, Bucket, Prefix, ContinuationToken="0"):  # noqa: N803
-        assert (method, Bucket) == ("list_objects_v2", "bucket")
+    def call_s3(self, method, *, Bucket, Prefix, MaxKeys, ContinuationToken="0"):  # noqa: N803
+        assert (method, Bucket, MaxKeys) == ("list_objects_v2", "bucket", 1000)
         names, after = self._page(Prefix, int(ContinuationToken))
         items = [{"Key": name, "Size": 7, "ETag": f'"e-{name}"'} for name in names]
         return {"Contents": items, "IsTruncated": bool(after)} | (
@@ -196,7 +202,7 @@ class Pages:
 def test_buckets_are_listed_page_by_page(monkeypatch, protocol, mark, folder):
     prefix = f"{folder.strip('/')}/" if folder else ""
     store = Pages([f"{prefix}{n}.wav" for n in range(8)] + [f"{prefix}sub/", "in/voices/other.wav"])
-    monkeypatch.setattr(listing, "_filesystem", lambda uri: (store, uri.partition("://")[2]))
+    monkeypatch.setattr(listing, "open_filesystem", store.opened)
     found = list_sources(SourceRoot("r", f"{protocol}://bucket{folder}"), SourcesConfig())
     first = next(found)
     assert store.asked == 1  # the rest is not in memory yet
@@ -207,8 +213,8 @@ def test_buckets_are_listed_page_by_page(monkeypatch, protocol, mark, folder):
 
 def test_a_prefix_without_objects_is_a_root_that_is_not_there(monkeypatch):
     store = Pages([])
-    monkeypatch.setattr(listing, "_filesystem", lambda uri: (store, uri.partition("://")[2]))
-    with pytest.raises(ConfigError, match=r"no object lies under it; check the spelling"):
+    monkeypatch.setattr(listing, "open_filesystem", store.opened)
+    with pytest.raises(ConfigError, match=r"typo: nothing is there; check the spelling"):
         listed("gs://bucket/typo")
 
 
@@ -297,7 +303,6 @@ def test_a_glob_that_cannot_be_meant_is_refused(pattern):
 def test_a_fault_of_any_client_is_one_line():
     error = listing.refused("gs://b", RuntimeError("first\n  second"))
     assert str(error) == "source root gs://b: cannot be read (RuntimeError: first second); check URI and credentials"
-    assert "pip install 'provoice[gcs]'" in str(listing.refused("gs://b", ImportError("gcsfs")))
     assert "grant access, or leave it out with sources.exclude" in str(
         listing.refused("/data", PermissionError(13, "no"))
     )
