@@ -18,3 +18,10 @@ class BeamConfig(Frozen):
     hangs_after_s: float = Field(
         default=3600.0, gt=0, description="seconds without a new commit after which a runner counts as hanging"
     )
+    accelerator: str | None = Field(
+        default=None,
+        description="resource hint for runners that rent machines, say `type:nvidia-tesla-t4;count:1`",
+    )
+    min_ram: str | None = Field(
+        default=None, description="resource hint for runners that rent machines: memory of a worker, say `16GB`"
+    )
