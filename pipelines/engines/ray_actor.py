@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from dataclasses import dataclass
 from typing import Generic
 
 from pipelines.engines.contract import Receipt, Task, Work, Worker
-from schemas.errors import ProvoiceError
+from schemas.errors import ProvoiceError, RunStopped
+
+log = logging.getLogger("provoice.worker")
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -46,6 +49,10 @@ class UnitActor(Generic[Receipt]):
             return self._worker.run(task)
         except ProvoiceError as error:
             return Failure(error)
+        except Exception as error:  # a fault in the code; its class may not exist, or not unpickle, on the other side
+            log.exception("unit %s", task.name)
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            return Failure(RunStopped(f"a Ray worker failed on unit {task.name} with {said}"))
 
     def close(self) -> None:
         """Ends the child, and a `run` that waits for it."""

@@ -21,6 +21,17 @@ PACKAGES = ("schemas", "transforms", "lake", "pipelines", "provoice", "configs")
 _HOME = Path(__file__).resolve().parents[2]
 """The folder that holds our packages."""
 
+_TOKEN = secrets.token_hex(32)
+"""Of every Ray that this process starts: Ray's own code reads it once. Nobody else has it, and no file."""
+_AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+_QUIET = {
+    # Ray prints on the driver's stdout that a worker died, whatever `log_to_driver` says; we say it in words of ours.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
+    # It warns of what actors without a GPU will see in later versions of it.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
 _OBJECT_STORE_BYTES = 80 << 20
 _LONGEST_TEMP = 32
 """Ray puts sockets below its folder, and a socket's path has room for 107 bytes."""
@@ -33,7 +44,7 @@ def connected(settings: Settings) -> Iterator[Any]:
 
     Raises ConfigError where there is no such package, no such cluster, or one of another version.
     """
-    ray = _imported()
+    ray = _imported(settings.ray)
     if ray.is_initialized():
         # Whoever connected this process decides what the workers get, and when it ends.
         yield ray
@@ -56,11 +67,10 @@ def one_line(error: object, most: int = 400) -> str:
     return words if len(words) <= most else f"{words[:most]} ..."
 
 
-def _imported() -> Any:
-    # Nobody is told that this runs, and Ray does not ask.
-    _set_by_default("RAY_USAGE_STATS_ENABLED", "0")
-    # Else an actor without a GPU is warned about on the terminal, each time.
-    _set_by_default("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+def _imported(config: RayConfig) -> Any:
+    for name, value in _QUIET.items() if not config.logs else ():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
     except ImportError as error:
@@ -68,15 +78,12 @@ def _imported() -> Any:
     return ray
 
 
-def _set_by_default(name: str, value: str) -> None:
-    os.environ.setdefault(name, value)
-
-
 def _start(ray: Any, settings: Settings, stack: contextlib.ExitStack) -> None:
     """A Ray that ends with this process, in a folder that goes with it."""
-    if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
-        # A token that nobody else knows. Ray would write one of its own into the home folder.
-        _set_by_default("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    if not set(_AUTHENTICATION) & set(os.environ):
+        # Ray would make a token of its own, and write it into the home folder.
+        os.environ.update(RAY_AUTH_TOKEN=_TOKEN)
+        stack.callback(lambda: [os.environ.pop(name, None) for name in _AUTHENTICATION])
     parent = tempfile.gettempdir()
     folder = tempfile.mkdtemp(prefix="pv-ray-", dir=parent if len(parent) <= _LONGEST_TEMP else "/tmp")
     stack.callback(shutil.rmtree, folder, ignore_errors=True)

@@ -153,7 +153,7 @@ class Pool(Generic[Receipt]):
         except errors.RayTaskError as error:
             raise fault(error, when) from error
         except errors.RayError as error:  # the process, its node, or the way to it
-            return _Died(one_line(error, 200))
+            return _Died(_why(error))
         if isinstance(answer, Failure):
             raise answer.error
         return answer
@@ -195,6 +195,12 @@ def fault(error: Any, when: str) -> ProvoiceError:
     if isinstance(cause, ProvoiceError):
         return cause
     return RunStopped(f"a Ray worker failed {when} with {type(cause).__name__}: {one_line(cause)}")
+
+
+def _why(error: Exception) -> str:
+    """How an actor died, without what Ray calls it."""
+    lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
+    return one_line(" ".join(lines[1:] or lines), 300)
 
 
 def _amount(name: str, count: float) -> str:
