@@ -1,4 +1,4 @@
-"""Exclusive creation on an object store: a conditional put through fsspec's mode "xb", whole or not there at all."""
+"""Exclusive creation on an object store: a conditional put through fsspec, whole or not there at all."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lake.clients import GCS
 from lake.retries import retried
 from lake.store_errors import is_conflict
 
 KNOWN = ("gs", "gcs", "s3", "s3a", "memory")
-"""Where "xb" was seen to be a precondition of the store's. Elsewhere fsspec may only look, and then write."""
+"""Where mode "xb" was seen to be a precondition of the store's. Elsewhere fsspec may only look, and then write."""
 
 _CHUNK = 1 << 22
 _BLOCK = 32 << 20  # one part of an upload: what is held in memory, and what is sent again after an error
+_GCSFS_BOUNDARY = b"--==0=="  # of the parts of its request, whatever the bytes within are
 _MEMORY_LOCK = threading.Lock()
 
 
@@ -25,17 +27,28 @@ def create(filesystem: Any, protocol: str, path: str, data: bytes | Path) -> Non
     """
     if protocol == "memory":
         return retried(lambda: _create_in_memory(filesystem, path, data))
-    if not (len(data) if isinstance(data, bytes) else data.stat().st_size):
+    size = len(data) if isinstance(data, bytes) else data.stat().st_size
+    if not size:
         # s3fs makes an empty object without the precondition, and would overwrite.
         raise ValueError("an empty object cannot be created exclusively")
+    upload = _in_one_request if protocol in GCS and size < _BLOCK else _upload
     try:
         # S3 answers 409 while another create of this name is under way; asked again, it knows who came first.
-        retried(lambda: _upload(filesystem, path, data), also=is_conflict)
+        retried(lambda: upload(filesystem, path, data), also=is_conflict)
     except FileNotFoundError:
         # An upload in parts whose end was not heard of: asked again, the store knows of no such upload any more.
         if not retried(lambda: filesystem.exists(path)):
             raise
         raise FileExistsError(path) from None
+
+
+def _in_one_request(filesystem: Any, path: str, data: bytes | Path) -> None:
+    """gcsfs's "xb" asks for an upload first and sends the bytes then, however few: two requests to one of this."""
+    content = data if isinstance(data, bytes) else data.read_bytes()
+    if _GCSFS_BOUNDARY in content:
+        return _upload(filesystem, path, content)
+    filesystem.pipe_file(path, content, mode="create")
+    return None
 
 
 def _upload(filesystem: Any, path: str, data: bytes | Path) -> None:
