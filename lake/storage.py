@@ -170,11 +170,11 @@ class Root:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Every object below the folder `prefix`, in no order, in bounded memory; unfinished ones are left out."""
+    def list(self, prefix: str = "", unfinished: bool = False) -> Iterator[ObjectInfo]:
+        """Every object below the folder `prefix`, in no order, in bounded memory; `unfinished` ones only if asked."""
         with self._explained(prefix):
             for found in objects(self.filesystem, self.protocol, self._full(prefix)):
-                if not local_create.is_unfinished(found.path):
+                if unfinished or not local_create.is_unfinished(found.path):
                     path = f"{prefix}/{found.path}" if prefix else found.path
                     yield ObjectInfo(path, found.size_bytes, found.modified)
 
