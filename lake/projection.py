@@ -77,7 +77,12 @@ class Projection:
     def newest(root: Root) -> Projection | None:
         """The one with the highest number; None where there is none. Raises ConsentError where it cannot be read."""
         numbers = [int(found[1]) for info in root.list("projection") if (found := _HEAD.fullmatch(info.path))]
-        return Projection(root, _read_head(root, max(numbers))) if numbers else None
+        return Projection.read(root, max(numbers)) if numbers else None
+
+    @staticmethod
+    def read(root: Root, number: int) -> Projection:
+        """The one of this number. Raises ConsentError where it cannot be read, Missing where there is none."""
+        return Projection(root, _read_head(root, number))
 
     def segments(self) -> list[dict[str, Any]]:
         """Of every segment covered, in order: what its header says, its digest and its size."""
