@@ -17,6 +17,7 @@ _COUNTED = ("sources", "emitted", "erased", "utterances", "source_bytes", "sourc
 _SAME = (
     "run_id", "unit_id", "generation", "ledger_position", "decided_at", "committed_at", "wall_s", "peak_memory_bytes",
     "host", "cpu", "attempt", "format_version", "writer", "recipe_sha256",
+    "collected_at",
 )  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def commits_in(batch: pa.RecordBatch) -> Iterator[tuple[int, Commit]]:
             utterances_rejected=row["utterances_rejected"],
         )
         objects = tuple(StoredObject(**stored) for stored in row["objects"])
-        values = {name: row[name] for name in _SAME}
+        values = {name: row[name] for name in _SAME if name in row}  # an earlier version's file has fewer columns
         yield row["run_number"], Commit(**values, counts=counts, objects=objects, seconds=row["seconds"])
 
 

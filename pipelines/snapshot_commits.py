@@ -118,6 +118,12 @@ def _still_holding(batch: pa.RecordBatch, replaced: dict[int, set[str]]) -> pa.T
 
 
 def _as_table(batch: pa.RecordBatch) -> pa.Table:
+    """The rows with the columns of today; those that an earlier version's file lacks are null."""
     import pyarrow as pa
 
-    return pa.Table.from_batches([batch]).cast(COMMITS_SCHEMA)
+    there = set(batch.schema.names)
+    columns = [
+        batch.column(field.name).cast(field.type) if field.name in there else pa.nulls(batch.num_rows, field.type)
+        for field in COMMITS_SCHEMA
+    ]
+    return pa.Table.from_arrays(columns, schema=COMMITS_SCHEMA)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lake import currency
 from lake.lake import Lake
 from lake.merging import Spool, row_groups, run_ids, table_of
-from lake.parquet_sql import files, open_duckdb, quoted, reading
+from lake.parquet_sql import files, open_duckdb, reading
 from lake.reading import read_each
 from lake.storage import ObjectInfo
 from pipelines.snapshot_commits import Folded
@@ -159,7 +159,8 @@ def moves(lake: Lake, previous: SnapshotHead | None, folded: Folded, runs: Seque
     kinds = ["recordings", CURRENT["recordings"]] if folded.replaced else ["recordings"]
     held = [lake.root.uri_of(f.path) for kind in kinds for f in (previous.merged(kind) if previous else ())]
     with reading(), open_duckdb(lake.root, _MEMORY) as connection:
-        connection.execute(f"create table dropped as {_dropped(held, folded, runs)}")
+        connection.register("raised", _raised(folded, runs))
+        connection.execute(f"create table dropped as {_dropped(held)}")
         connection.execute(f"create view new as {currency.rows_of([str(new.path)] if new.rows else [])}")
         connection.execute(
             f"create view held as from ({currency.rows_of(held)}) anti join dropped using (recording_id, run_id)"
@@ -181,17 +182,19 @@ def moves(lake: Lake, previous: SnapshotHead | None, folded: Folded, runs: Seque
     return Moves(stale, revived, dropped)
 
 
-def _dropped(held: Sequence[str], folded: Folded, runs: Sequence[RunRecord]) -> str:
-    """A query for the held rows of units whose generation rose."""
+def _raised(folded: Folded, runs: Sequence[RunRecord]) -> pa.Table:
+    """`run_id` and `unit_id` of the units whose generation rose: a million, where gc took a whole run away."""
+    import pyarrow as pa
+
     names = {run.number: run.run_id for run in runs}
-    units = [
-        f"({quoted(names[number])}, {quoted(unit_id)})"
-        for number, unit_ids in sorted(folded.replaced.items())
-        for unit_id in sorted(unit_ids)
-    ]
-    if not units or not held:
-        return f"select recording_id, run_id, source_root, source_path from ({currency.rows_of([])})"
-    return (
-        f"select recording_id, run_id, source_root, source_path from {files(held)} "
-        f"semi join (values {', '.join(units)}) as u(run_id, unit_id) using (run_id, unit_id)"
-    )
+    units = [(names[number], unit_id) for number, units in sorted(folded.replaced.items()) for unit_id in sorted(units)]
+    columns = [pa.array(column, pa.string()) for column in (zip(*units, strict=True) if units else ((), ()))]
+    return pa.Table.from_arrays(columns, names=["run_id", "unit_id"])
+
+
+def _dropped(held: Sequence[str]) -> str:
+    """A query for the held rows of units whose generation rose."""
+    names = "recording_id, run_id, source_root, source_path"
+    if not held:
+        return f"select {names} from ({currency.rows_of([])})"
+    return f"select {names} from {files(held)} semi join raised using (run_id, unit_id)"

@@ -155,7 +155,9 @@ def _commits(connection: duckdb.DuckDBPyConnection, reader: LakeReader) -> None:
         return
     tables.fill(connection, "provoice.tail", tables.COMMITS, tables.commit_rows(reader.tail))
     names, folded = ", ".join(tables.COMMITS), files(reader.uris([reader.snapshot.commits]))
-    connection.execute(f"create view commits as select {names} from {folded} union all from provoice.tail")
+    # By name: a snapshot of an earlier version has fewer columns.
+    every = f"select * from provoice.tail union all by name select * from {folded}"
+    connection.execute(f"create view commits as select {names} from ({every})")
 
 
 def _stale(connection: duckdb.DuckDBPyConnection, reader: LakeReader) -> None:

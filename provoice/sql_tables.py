@@ -29,6 +29,7 @@ COMMITS: Columns = {
     "utterances_rejected": "MAP(VARCHAR, BIGINT)", "ledger_position": "BIGINT", "decided_at": "TIMESTAMPTZ",
     "committed_at": "TIMESTAMPTZ", "wall_s": "DOUBLE", "cpu_s": "DOUBLE", "seconds": "MAP(VARCHAR, DOUBLE)",
     "peak_memory_bytes": "BIGINT", "host": "VARCHAR", "cpu": "VARCHAR", "attempt": "INTEGER",
+    "collected_at": "TIMESTAMPTZ",
 }  # fmt: skip
 
 

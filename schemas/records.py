@@ -102,6 +102,9 @@ class Commit(Frozen):
     run_id: str
     unit_id: str
     generation: int = 0
+    collected_at: Instant | None = None
+    """When `provoice gc` made this generation: it names no object any more, and its account is the one before's. In
+    generation 0 it closes the unit of a closed run, of which nothing is accounted for."""
     writer: str
     """Token of the attempt that wrote it: whoever is refused and finds its own token here has succeeded."""
     recipe_sha256: str

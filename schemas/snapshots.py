@@ -67,7 +67,7 @@ COMMIT_FIELDS = (
     described("run_number", pa.int32(), "place of the run in the one order", nullable=False),
     described("run_id", pa.string(), "run that committed it", nullable=False),
     described("unit_id", pa.string(), "unit of the run's plan", nullable=False),
-    described("generation", pa.int32(), "0, and one more after every erasure that touched it", nullable=False),
+    described("generation", pa.int32(), "0, and one more after every erasure, and where gc collected it", nullable=False),
     described("sources", pa.int64(), "sources of the unit"),
     described("emitted", pa.int64(), "sources that gave utterances"),
     described("rejected", pa.int64(), "sources put aside"),
@@ -95,5 +95,6 @@ COMMIT_FIELDS = (
     described("writer", pa.string(), "token of the attempt that wrote it"),
     described("recipe_sha256", pa.string(), "recipe it was made by"),
     described("objects", pa.list_(OBJECT), "tars and parts that it names, with sizes and digests"),
+    described("collected_at", INSTANT, "when `provoice gc` took its objects away; null where it has them"),
 )
 COMMITS_SCHEMA = table_schema("commits", COMMIT_FIELDS)
