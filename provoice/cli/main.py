@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "consent": ("provoice.cli.consent", "command", "Record and read what people have allowed."),
     "release": ("provoice.cli.release", "command", "Choose what may be trained on, for one use, and keep the choice."),
     "snapshot": ("provoice.cli.snapshot", "command", "Fold commits and merge parts, so that a lake opens quickly."),
+    "gc": ("provoice.cli.gc", "command", "Show what nothing names any more, and delete it."),
 }
 """Name: module, attribute, short help."""
 
