@@ -68,7 +68,9 @@ CANCEL = "cancel"
 def serve(connection: Connection, job: Job) -> None:
     """The driver's whole life. Its output, and that of all it starts, goes to the log."""
     os.setsid()  # Ctrl-C at the terminal reaches the asker alone, which ends what is of this session
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops one that came while it was blocked
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Beam ends Prism with it
     _log_to(job.log_path)
     threading.Thread(target=_end_with, args=(job.asker_pid,), daemon=True, name="watch").start()
     # For processes that a runner starts with this interpreter: they find what this one finds.

@@ -31,6 +31,8 @@ _JOB_SERVER_S = 20.0
 
 def parse_options(settings: Settings) -> PipelineOptions:
     """The options with our job's name where they give none. Raises ConfigError for what Beam does not know."""
+    if {"-h", "--help"} & set(settings.options):
+        raise ConfigError("Beam's options are not shown here; docs/beam.md has those that each runner needs")
     with as_config_error():
         options = PipelineOptions(list(settings.options))
         asked = options.view_as(PortableOptions).job_endpoint

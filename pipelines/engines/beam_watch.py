@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ _AFTER_A_DEATH_S = 5.0
 """A runner that ends in order ends its workers first; this long after, it must have said so."""
 _ENDING_S = 120.0
 _CANCEL_S = 30.0
+_TIDYING_S = 2.0
 _FIRST_TO_TELL = (ConfigError, errors.ConsentError, RunStopped, ProvoiceError)
 
 
@@ -42,7 +44,12 @@ class Driver:
         self._connection, theirs = context.Pipe()
         job = Job(tuple(tasks), work, settings, log_path, os.getpid())
         self._process = context.Process(target=serve, args=(theirs, job), name="provoice-beam")
-        self._process.start()
+        # Ctrl-C while the new process begins is for this one alone.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def progress(self) -> None:
@@ -77,9 +84,9 @@ class Driver:
         if pid is None or self._submitted is None or self._ended is not None:
             return
         alive = runner_pids(pid)
-        if self._workers - alive:
-            self._death_at = self._death_at or time.monotonic()
-        self._workers = (self._workers & alive) | alive if self._death_at is None else self._workers
+        if self._death_at is None:
+            self._death_at = time.monotonic() if self._workers - alive else None
+            self._workers = alive
         if self._death_at is not None and time.monotonic() - self._death_at > _AFTER_A_DEATH_S:
             self._broken = "one of its worker processes is gone"
 
@@ -124,7 +131,7 @@ class Driver:
         if self._ended is None and self._submitted is not None and self._submitted.is_remote:
             self._cancel()
         if self._ended is not None:
-            self._process.join(10)
+            self._process.join(_TIDYING_S)
         if pid is not None:
             end_session(pid)
             if self._process.is_alive():

@@ -8,8 +8,9 @@ from typing import Any, Generic
 
 from pipelines.engines.contract import Receipt, Task, Work
 
-_FIRST_PAUSE_S = 1.0
-_LONGEST_PAUSE_S = 15.0
+_PAUSES_S = (1.0, 15.0)
+_SLOWING = 20.0
+"""A job that has run for so many seconds is looked at once a second, for ten times as many every ten seconds."""
 _SHARE = 10.0
 """A look may take a tenth of the time at most: a listing grows with what is committed."""
 
@@ -20,18 +21,18 @@ class Poll(Generic[Receipt]):
     def __init__(self, work: Work[Receipt], tasks: Sequence[Task]) -> None:
         self._work = work
         self.outstanding: dict[str, Task] = {task.name: task for task in tasks}
-        self.pause_s = _FIRST_PAUSE_S
+        self._began = time.monotonic()
+        self.pause_s = _PAUSES_S[0]
 
     def __call__(self) -> Iterator[Receipt]:
-        """What is new, each once; one listing. The next pause is longer where nothing was, or where it took long."""
-        began, found = time.monotonic(), 0
+        """What is new, each once; one listing. The next pause grows with the age of the job and what this one took."""
+        began = time.monotonic()
         for name, receipt in self._work.receipts(_AllBut(self.outstanding)):
             if self.outstanding.pop(name, None) is not None:
-                found += 1
                 yield receipt
-        took = time.monotonic() - began
-        idle = _FIRST_PAUSE_S if found else min(_LONGEST_PAUSE_S, self.pause_s * 1.5)
-        self.pause_s = max(idle, _SHARE * took)
+        now = time.monotonic()
+        slowing = min(max((now - self._began) / _SLOWING, _PAUSES_S[0]), _PAUSES_S[1])
+        self.pause_s = max(slowing, _SHARE * (now - began))
 
 
 class _AllBut(Collection[str]):
