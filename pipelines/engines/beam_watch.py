@@ -152,20 +152,20 @@ def _raise_dead(ended: Ended) -> None:
     found: list[ProvoiceError] = []
     for text in ended.dead_texts:
         name, _, said = text.partition(": ")
-        found.append(_error_class(name)(said))
+        found.append(_error(name, said))
     if not found:
         for name in ended.counters:
             if name.startswith("dead_"):
-                found.append(_error_class(name.removeprefix("dead_"))("a worker said so; the runner's log says more"))
+                found.append(_error(name.removeprefix("dead_"), "the runner did not bring back what it said"))
     for kind in _FIRST_TO_TELL:
         for error in found:
             if isinstance(error, kind):
                 raise error
 
 
-def _error_class(name: str) -> type[ProvoiceError]:
-    """The class of ours by that name; what is none of ours is RunStopped."""
+def _error(name: str, said: str) -> ProvoiceError:
+    """The error of ours by that name; what is none of ours is a fault of the code, and stops the run."""
     kind = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, (ConfigError, errors.ConsentError, LakeError, RunStopped)):
-        return kind
-    return RunStopped
+        return kind(said)
+    return RunStopped(f"a worker failed with {name}: {said}")

@@ -64,7 +64,7 @@ def test_without_tasks_nothing_is_started(tmp_path):
     [
         (("done-1", "lake-2", "done-3"), LakeError, "the store said something odd"),
         (("done-1", "lake-2", "consent-3", "stopped-4"), ConsentError, "the ledger is missing"),
-        (("fault-1", "done-2"), RunStopped, "a fault of ours, in two lines"),
+        (("fault-1", "done-2"), RunStopped, "a worker failed with ValueError: a fault of ours, in two"),
     ],
 )
 def test_what_the_workers_raised_is_raised(tmp_path, names, error, text):

@@ -1,0 +1,179 @@
+"""Runs on Beam: in somebody's own pipeline, with poison files, and with processes killed. `pytest -s` shows figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
+
+import apache_beam as beam
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+
+from lake.runs import find_run, read_plan_units
+from pipelines.engines.beam_transform import PrepareUnits
+from pipelines.engines.contract import Task
+from pipelines.run import execute, start
+from pipelines.worker import PrepareWork
+from tests.engines.test_beam import IN_TWO, prism
+from tests.runs import QUICK, digests, request_for, rows, run
+from tests.speech import folder_of_clips
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+
+CLIPS = 8
+SETTINGS = (*QUICK, "plan.unit_max_sources=1")
+SLOW = (*SETTINGS, 'stages=["tests.engines.stages:Unhurried"]')
+ON_BEAM = "engine=beam"
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    return folder_of_clips(tmp_path_factory.mktemp("beam") / "raw", CLIPS, seconds=3)
+
+
+def test_units_in_a_pipeline_of_ones_own(raw, tmp_path):
+    """What docs/beam.md shows."""
+    request = request_for(raw, tmp_path / "lake", settings=SETTINGS)
+    lake, config = request.lake, request.config
+    run_id = start(request).run.run_id
+
+    planned = find_run(lake, run_id)
+    units = [Task(unit.unit_id, unit.estimated_s, unit.deadline_s) for unit in read_plan_units(lake, planned)]
+    work = PrepareWork(lake.root.uri, run_id, planned.number, config.model_dump(mode="json"))
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        receipts, dead = pipeline | PrepareUnits(units, work, processes=2)
+        seconds = receipts | beam.Map(lambda commit: commit["receipt"]["counts"]["utterance_s"])
+        _ = seconds | beam.CombineGlobally(sum) | beam.Map(lambda s: (tmp_path / "seconds").write_text(f"{s:.3f}"))
+        _ = dead | beam.Map(lambda unit: (tmp_path / "dead").write_text(unit["text"]))
+    found = pipeline.result.metrics().query()["counters"]
+
+    assert not (tmp_path / "dead").exists()
+    account = execute(request, start(request) or _resumed(request, run_id), lambda _: None)
+    assert (tmp_path / "seconds").read_text() == f"{account.counts.utterance_s:.3f}"
+    assert run(raw, tmp_path / "here", settings=SETTINGS).units == CLIPS
+    assert digests(tmp_path / "lake") == digests(tmp_path / "here")
+    figures = {m.key.metric.name: m.committed for m in found if m.key.metric.namespace == "provoice"}
+    counts = account.counts
+    assert figures["receipts"] == account.units
+    assert figures["sources"] == counts.sources
+    assert figures["emitted"] == counts.emitted
+    assert figures["utterances"] == counts.utterances
+    assert figures["source_bytes"] == counts.source_bytes
+    assert figures["utterance_ms"] == pytest.approx(1000 * counts.utterance_s, abs=CLIPS)
+
+
+def _resumed(request, run_id):
+    """Every unit is committed: what is left is to account for it."""
+    from pipelines.run import Started
+
+    return Started(find_run(request.lake, run_id), is_resumed=True)
+
+
+def on_beam(raw, lake, *options, settings=SETTINGS, catalogue=None):
+    request = request_for(raw, lake, settings=(*settings, ON_BEAM), catalogue=catalogue)
+    return execute(replace(request, options=options), start(request), lambda _: None)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("runner", ["direct", "two processes", "prism"])
+def test_poison_costs_one_rejection_each(raw, tmp_path, runner):
+    """On every runner, and the run ends by itself."""
+    poisons = {"clip001.wav": "abort", "clip003.wav": "eat", "clip006.wav": "sleep"}
+    catalogue = tmp_path / "c.jsonl"
+    lines = [json.dumps({"path": clip, "extra.poison": what}) for clip, what in poisons.items()]
+    catalogue.write_text("\n".join(lines) + "\n")
+    settings = (
+        *QUICK, "plan.unit_max_sources=4", 'stages=["tests.poison:Poison"]', "limits.breaker_min=50",
+        "limits.seconds_per_source=4", "limits.memory_bytes=800000000",
+    )  # fmt: skip
+    options = {"direct": (), "two processes": IN_TWO, "prism": prism() if runner == "prism" else ()}[runner]
+    began = time.monotonic()
+    account = on_beam(raw, tmp_path / "lake", *options, settings=settings, catalogue=catalogue)
+    took = time.monotonic() - began
+    attempts = rows(tmp_path / "lake", "select sum(attempt), count(*) from commits")[0]
+    print(f"\npoison, {runner}: {took:.0f} s, {attempts[0]} attempts for {attempts[1]} units")
+    counts = account.counts
+    assert counts.rejected == {"decoder_crashed": 1, "out_of_memory": 1, "timed_out": 1}
+    assert (counts.emitted, counts.sources, counts.is_conserved) == (CLIPS - 3, CLIPS, True)
+
+
+def command(raw, lake, *options) -> list[str]:
+    words = [sys.executable, "-m", "provoice", "run", "configs/explore.yaml"]
+    words += ["--source", f"raw={raw}", "--lake", str(lake), "--engine", "beam"]
+    return [*words, *(w for setting in SLOW for w in ("--set", setting)), "--", *options]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("victim", ["a worker process", "prism", "the driver", "nobody, but Ctrl-C"])
+def test_a_killed_process_ends_the_run_which_is_resumed_to_the_same_lake(tmp_path, victim):
+    raw = folder_of_clips(tmp_path / "raw", 21, seconds=3)
+    lake = tmp_path / "lake"
+    options = prism() if victim == "prism" else IN_TWO
+    began = time.monotonic()
+    running = psutil.Popen(
+        command(raw, lake, *options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )  # fmt: skip
+    _until_committed(lake, 2)
+    started = running.children(recursive=True)
+    pid = _victim(victim, started, running.pid)
+    if victim.startswith("nobody"):
+        running.send_signal(signal.SIGINT)
+    else:
+        os.kill(pid, signal.SIGKILL)
+    killed_at = time.monotonic()
+    said, _ = running.communicate(timeout=120)
+    after_s = time.monotonic() - killed_at
+    committed = _committed(lake)
+    print(
+        f"\n{victim}: up for {killed_at - began:.0f} s, ended {after_s:.1f} s after, {committed} of 21 units committed"
+    )
+    assert running.returncode == (130 if victim.startswith("nobody") else 1), said
+    assert "resume with: provoice run configs/explore.yaml" in said
+    assert "Traceback" not in said
+    assert after_s < 30
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert [process.cmdline() for process in alive] == []
+    assert 2 <= committed < 21
+
+    began = time.monotonic()
+    again = subprocess.run(command(raw, lake, *options), capture_output=True, text=True, timeout=300)
+    print(f"resumed: {time.monotonic() - began:.0f} s")
+    assert again.returncode == 0, again.stderr
+    assert run(raw, tmp_path / "here", settings=SLOW).units == 21
+    assert digests(lake) == digests(tmp_path / "here")
+
+
+def _until_committed(lake: Path, units: int) -> None:
+    deadline = time.monotonic() + 120
+    while _committed(lake) < units:
+        assert time.monotonic() < deadline, "no unit was committed"
+        time.sleep(0.1)
+
+
+def _committed(lake: Path) -> int:
+    return len(list(lake.glob("commits/*/*.json")))
+
+
+def _victim(what: str, started: list[psutil.Process], asker: int) -> int:
+    for process in started:
+        with suppress(psutil.Error):
+            words = process.cmdline()
+            is_driver = process.ppid() == asker and os.getsid(process.pid) == process.pid
+            if {
+                "a worker process": "apache_beam.runners.worker.sdk_worker_main" in words,
+                "prism": bool(words) and "prism" in Path(words[0]).name,
+            }.get(what, is_driver):
+                return process.pid
+    pytest.fail(f"{what} was not found among {started}")
