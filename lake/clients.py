@@ -67,12 +67,12 @@ def open_place(uri: str, options: dict[str, Any] | None = None) -> tuple[Any, st
 
 
 def _defaults(scheme: str) -> dict[str, Any]:
+    if scheme in S3:
+        _quieten("aiobotocore", logging.WARNING)
     if scheme not in GCS:
         return {}
     # It would log the traceback of every request that it gives up; we say in one line what became of it.
-    chatty = logging.getLogger("gcsfs")
-    if chatty.level == logging.NOTSET and logging.getLogger().level != logging.DEBUG:
-        chatty.setLevel(logging.CRITICAL)
+    _quieten("gcsfs", logging.CRITICAL)
     import aiohttp
 
     return {
@@ -81,3 +81,10 @@ def _defaults(scheme: str) -> dict[str, Any]:
         # What it sent is compared with what the store says that it holds; S3's clients send a checksum anyway.
         "consistency": "md5",
     }
+
+
+def _quieten(name: str, level: int) -> None:
+    """Unless somebody has said what this logger should do, or wants to see everything."""
+    chatty = logging.getLogger(name)
+    if chatty.level == logging.NOTSET and logging.getLogger().level != logging.DEBUG:
+        chatty.setLevel(level)

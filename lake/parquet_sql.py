@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lake.ranged import RangedFileSystem
 from lake.storage import Root
 from schemas.errors import LakeError
 from schemas.quick_arrow import never_import_pandas_for_a_question
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _READ_AHEAD = 256 << 10
-"""Bytes beyond what was asked for. The stores' clients would read 5 to 50 MB with every footer."""
+"""Bytes that are fetched at least. The stores' clients would read 5 to 50 MB with every footer."""
 
 
 def quoted(text: str) -> str:
@@ -53,9 +54,7 @@ def open_duckdb(root: Root, memory_limit: str | None = None) -> duckdb.DuckDBPyC
     if memory_limit is not None:
         connection.execute(f"set memory_limit = {quoted(memory_limit)}")
     if not root.is_local:
-        if hasattr(root.filesystem, "default_block_size"):
-            root.filesystem.default_block_size = _READ_AHEAD
-        connection.register_filesystem(root.filesystem)
+        connection.register_filesystem(RangedFileSystem(root.filesystem, _READ_AHEAD))
     return connection
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -23,9 +24,12 @@ from schemas.errors import AlreadyExists, LakeError
 from tests.consents import ended
 from tests.lake.test_commits_and_runs import commit, run_record
 from tests.servers import stores
+from tests.servers.faulty_proxy import CutOff, LostAnswer, faulty
+from tests.servers.processes import free_port
 
 SPAWN = multiprocessing.get_context("spawn")
-BIG = bytes(range(256)) * (70 << 12)  # 70 MiB: three parts of an upload
+BIG = bytes(range(256)) * (36 << 12)  # 36 MiB: two parts of an upload
+RACERS = 3
 pytestmark = [
     # The clients' own: sessions that they close when the interpreter ends.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
@@ -124,7 +128,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(root, tmp_path, monkeypatch):
             self.file.close()
 
         def read(self, n):
-            if self.file.tell() > 40 << 20:
+            if self.file.tell() > 33 << 20:
                 raise KeyboardInterrupt
             return self.file.read(n)
 
@@ -156,7 +160,7 @@ def test_a_writer_that_is_killed_while_it_uploads_leaves_nothing(root, tmp_path)
     assert writer.stdout is not None
     writer.stdout.readline()
     with (tmp_path / "big").open("wb") as feeder:
-        feeder.write(BIG[: 40 << 20])  # more than one part is on its way, and then the process is gone
+        feeder.write(BIG[: 34 << 20])  # more than one part is on its way, and then the process is gone
         time.sleep(0.5)
         writer.send_signal(signal.SIGKILL)
         writer.wait()
@@ -179,8 +183,8 @@ def _race(uri: str, number: int, barrier, said) -> None:
 
 
 def test_of_many_processes_that_create_one_name_exactly_one_wins(root):
-    barrier, said = SPAWN.Barrier(4), SPAWN.SimpleQueue()
-    racers = [SPAWN.Process(target=_race, args=(root.uri, n, barrier, said)) for n in range(4)]
+    barrier, said = SPAWN.Barrier(RACERS), SPAWN.SimpleQueue()
+    racers = [SPAWN.Process(target=_race, args=(root.uri, n, barrier, said)) for n in range(RACERS)]
     for racer in racers:
         racer.start()
     wins, done = [], 0
@@ -222,3 +226,89 @@ def test_a_lake_with_its_runs_commits_and_ledger(root):
         (2, "e1"),
         (3, "e2"),
     ]
+
+
+def _read_in_a_fork(inherited: Root, said) -> None:
+    said.put(Root(inherited.uri).read("x"))
+    try:
+        said.put(inherited.read("x"))
+    except LakeError as error:
+        said.put(str(error))
+
+
+def test_a_forked_process_opens_a_root_of_its_own_and_an_inherited_one_does_not_hang(root):
+    """The clients' threads are not there after a fork."""
+    root.create("x", b"data")
+    fork = multiprocessing.get_context("fork")
+    said = fork.SimpleQueue()
+    child = fork.Process(target=_read_in_a_fork, args=(root, said))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    assert said.get() == b"data"
+    told = said.get()
+    assert told == b"data" or ("/x: " in told and "fork" in told), told
+    assert root.read("x") == b"data"
+
+
+def test_a_root_goes_to_another_process(root):
+    root.create("x", b"data")
+    assert pickle.loads(pickle.dumps(root)).read("x") == b"data"
+
+
+def test_a_create_whose_answer_is_lost_meets_its_own_object(root, bucket):
+    scheme = bucket.partition("://")[0]
+    with faulty(scheme, dict(os.environ)) as (proxy, through), stores.opened_in_this_process(through):
+        behind = Root(root.uri)
+        proxy.rule = lambda request: LostAnswer() if request.is_conditional and request.turn == 1 else None
+        with pytest.raises(AlreadyExists):
+            behind.create("x", b"data")
+        assert behind.read("x") == b"data"
+        sha256 = hashlib.sha256(b"other").hexdigest()
+        behind.put("y", b"other", sha256)
+        behind.check_exclusive_create()
+        assert proxy.counts["LostAnswer"] >= 3
+        lake = Lake.create_or_open(f"{root.uri}/lake")
+        create_run(lake, run_record())
+        assert create_commit(lake, commit("0000000-aa", "one")).writer == "one"
+        assert lake.ledger().append([ended("s", name="e")])
+        assert [event.event_id for _, event in lake.ledger().events()] == ["e"]
+        proxy.rule = lambda request: LostAnswer() if request.method == "DELETE" and request.turn == 1 else None
+        behind.delete("x")
+        assert not behind.exists("x")
+
+
+def test_what_breaks_off_is_read_to_its_end(root, bucket):
+    scheme, data = bucket.partition("://")[0], bytes(range(256)) * 20_000
+    root.create("x", data)
+    with faulty(scheme, dict(os.environ)) as (proxy, through), stores.opened_in_this_process(through):
+        behind = Root(root.uri)
+        proxy.rule = lambda request: CutOff(1000) if request.method == "GET" and request.turn == 1 else None
+        assert behind.sha256("x") == hashlib.sha256(data).hexdigest()
+        proxy.rule = lambda request: CutOff(1000) if request.method == "GET" and request.number % 2 else None
+        assert behind.read("x") == data
+        assert [info.path for info in behind.list()] == ["x"]
+        assert proxy.counts["CutOff"] >= 2
+
+
+def test_a_server_that_is_gone_is_told_in_one_line(bucket, monkeypatch):
+    scheme = bucket.partition("://")[0]
+    monkeypatch.setenv("PROVOICE_STORE_PATIENCE_S", "1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    # gcsfs asks six times by itself, half a minute long.
+    monkeypatch.setattr("gcsfs.retry.asyncio.sleep", no_pause())
+    nowhere = {**os.environ, **stores.environment_of(scheme, f"http://127.0.0.1:{free_port()}")}
+    with stores.opened_in_this_process(nowhere):
+        root = Root(f"{bucket}/none")
+        for ask in (lambda: root.read("x"), lambda: root.size("x"), lambda: root.create("x", b"1"), root.list):
+            with pytest.raises(LakeError, match=rf"^{scheme}://lake/none") as caught:
+                list(ask() or ())
+            assert type(caught.value) is LakeError
+            assert "\n" not in str(caught.value)
+
+
+def no_pause():
+    import asyncio
+
+    plain = asyncio.sleep
+    return lambda _: plain(0)

@@ -24,6 +24,7 @@ from lake.reader import LakeReader
 from lake.storage import Root
 from tests.runs import rows
 from tests.servers import stores
+from tests.servers.faulty_proxy import CutOff, Fault, LostAnswer, Proxy, Request, Stale, Status, faulty
 from tests.speech import folder_of_clips
 
 CLIPS = 8
@@ -127,3 +128,75 @@ def wait_until(found: Callable[[], list[object]], victim: subprocess.Popen[bytes
             return seen
         time.sleep(0.05)
     return []
+
+
+def shaky(proxy: Proxy) -> Callable[[Request], Fault | None]:
+    """Of the first requests for a thing some are refused for a moment, some done without an answer, some cut off."""
+
+    def rule(request: Request) -> Fault | None:
+        if request.turn > 1 or proxy.counts.total() >= 15:
+            return None
+        if request.is_conditional and request.number % 2:
+            return LostAnswer()
+        if request.method == "GET" and request.number % 7 == 0:
+            return CutOff(5)
+        return Status((429, 500, 502, 503, 504)[request.number % 5]) if request.number % 6 == 0 else None
+
+    return rule
+
+
+def test_a_store_that_is_busy_for_a_while_delays_a_run_and_changes_nothing(store):
+    lake, ledger = places(store, "shaky")
+    with faulty(store.scheme, store.environment) as (proxy, through):
+        proxy.rule = shaky(proxy)
+        done = provoice(store.raw, lake, ledger, through)
+    assert done.returncode == 0, done.stderr
+    assert min(proxy.counts[kind] for kind in ("Status", "LostAnswer", "CutOff")) > 0, proxy.counts
+    assert "Traceback" not in done.stderr
+    check_whole(store, lake)
+
+
+@pytest.mark.long
+def test_a_listing_of_commits_that_lags_behind_loses_and_doubles_nothing(store):
+    lake, ledger = places(store, "stale")
+
+    def lagging(request: Request) -> Fault | None:
+        is_commits = request.is_listing and "/commits/" in "".join(request.query.get("prefix", ()))
+        return Stale() if is_commits and proxy.counts["Stale"] < 4 else None
+
+    with faulty(store.scheme, store.environment) as (proxy, through):
+        proxy.rule = lagging
+        done = provoice(store.raw, lake, ledger, through)
+        if done.returncode:  # told that units are missing which are there: the same again looks once more
+            assert done.returncode == 1, done.stderr
+            done = provoice(store.raw, lake, ledger, through)
+    assert done.returncode == 0, done.stderr
+    assert proxy.counts["Stale"] > 0
+    check_whole(store, lake)
+
+
+@pytest.mark.long
+def test_a_store_that_stays_away_stops_the_run_with_one_line_and_the_command_that_resumes_it(store):
+    lake, ledger = places(store, "away")
+    committed = []
+
+    def away(request: Request) -> Fault | None:
+        if committed:
+            return Status(503)
+        committed.extend(["yes"] * (request.is_conditional and request.is_about("/commits/")))
+        return None
+
+    # The clients' own patience: one try for botocore; gcsfs asks six times, which is why this takes long there.
+    impatient = {"PROVOICE_STORE_PATIENCE_S": "1", "AWS_MAX_ATTEMPTS": "1"}
+    with faulty(store.scheme, store.environment) as (proxy, through):
+        proxy.rule = away
+        done = provoice(store.raw, lake, ledger, {**through, **impatient}, **{"limits.unit_tries": 1})
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    told = next(line for line in done.stderr.splitlines() if line.startswith("provoice: "))
+    assert f"{store.uri}/away/" in told
+    assert "503" in told
+    assert f"--lake {lake}" in done.stderr
+    again = provoice(store.raw, lake, ledger, store.environment, **{"limits.unit_tries": 1})
+    assert again.returncode == 0, again.stderr
+    check_whole(store, lake)

@@ -25,11 +25,13 @@ _HOPS = {"connection", "keep-alive", "transfer-encoding", "content-length", "te"
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked. `path`: without escapes and query. `number` counts all, `turn` those of this method and URL."""
+    """What was asked. `path`: without escapes and query. `number` counts all, `turn` the same ones."""
 
     method: str
     path: str
     query: Mapping[str, list[str]]
+    headers: Mapping[str, str]
+    body: bytes
     number: int
     turn: int
 
@@ -37,10 +39,14 @@ class Request:
     def is_listing(self) -> bool:
         return self.method == "GET" and ("list-type" in self.query or self.path.endswith("/o"))
 
+    def is_about(self, text: str) -> bool:
+        """The object's name holds `text`: it stands in the URL, or (a create of gcsfs's) at the begin of the body."""
+        return text in self.path or text.encode() in self.body[:1000]
+
     @property
     def is_conditional(self) -> bool:
-        """A create that the store refuses when it comes second (by the URL; S3 says it in a header)."""
-        return self.method == "PUT" or "ifGenerationMatch" in self.query
+        """A create that the store refuses when it comes second."""
+        return self.headers.get("If-None-Match") == "*" or "ifGenerationMatch" in self.query
 
 
 @dataclass(frozen=True)
@@ -80,17 +86,17 @@ class Proxy:
         self.rule: Callable[[Request], Fault | None] = lambda _: None
         self.counts: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._turns: Counter[tuple[str, str]] = Counter()
+        self._turns: Counter[tuple[str, str, int]] = Counter()
         self._first: dict[str, tuple[int, list[tuple[str, str]], bytes]] = {}
 
-    def judged(self, method: str, url: str) -> Fault | None:
+    def judged(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Fault | None:
         split = urlsplit(url)
         with self._lock:
-            self._turns[method, url] += 1
-            number = self._turns.total()
-            turn = self._turns[method, url]
+            same = (method, url, hash(body))
+            self._turns[same] += 1
+            number, turn = self._turns.total(), self._turns[same]
             query = parse_qs(split.query, keep_blank_values=True)
-            fault = self.rule(Request(method, unquote(split.path), query, number, turn))
+            fault = self.rule(Request(method, unquote(split.path), query, headers, body, number, turn))
             if fault is not None:
                 self.counts[type(fault).__name__] += 1
             return fault
@@ -109,8 +115,7 @@ def faulty(scheme: str, environment: Mapping[str, str]) -> Iterator[tuple[Proxy,
     upstream = environment["STORAGE_EMULATOR_HOST" if scheme == "gs" else "AWS_ENDPOINT_URL"]
     proxy = Proxy(scheme, upstream)
     handler = type("Handler", (_Handler,), {"proxy": proxy})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler)
     proxy.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -122,13 +127,20 @@ def faulty(scheme: str, environment: Mapping[str, str]) -> Iterator[tuple[Proxy,
         thread.join()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Nothing: clients that are killed break their connections."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     proxy: Proxy
 
     def _handle(self) -> None:
         body = self._body()
-        fault = self.proxy.judged(self.command, self.path)
+        fault = self.proxy.judged(self.command, self.path, self.headers, body)
         if isinstance(fault, Status):
             return self._answer(*_said(self.proxy.scheme, fault.status))
         stale = self.proxy.first(self.path) if isinstance(fault, Stale) else None
