@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -15,17 +14,18 @@ from typing import Any
 
 from pipelines.engines.contract import Settings
 from pipelines.engines.ray_config import RayConfig
+from pipelines.work_dir import WorkDir
 from schemas.errors import ConfigError
 
 PACKAGES = ("schemas", "transforms", "lake", "pipelines", "provoice", "configs")
 _HOME = Path(__file__).resolve().parents[2]
 """The folder that holds our packages."""
 
-_TOKEN = secrets.token_hex(32)
+TOKEN = secrets.token_hex(32)
 """Of every Ray that this process starts: Ray's own code reads it once. Nobody else has it, and no file."""
 _AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
-_QUIET = {
+QUIET = {
     # Ray prints on the driver's stdout that a worker died, whatever `log_to_driver` says; we say it in words of ours.
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
     # It warns of what actors without a GPU will see in later versions of it.
@@ -33,9 +33,11 @@ _QUIET = {
 }
 
 _OBJECT_STORE_BYTES = 80 << 20
-_LONGEST_TEMP = 32
-"""Ray puts sockets below its folder, and a socket's path has room for 107 bytes."""
+_LONGEST_TEMP = 16
+"""Ray puts sockets deep below its folder, and a socket's path has room for 107 bytes."""
 _PROBE_S = 10.0
+_HTTP2_SETTINGS = b"\x04"
+_HTTP2_OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _HTTP2_SETTINGS + b"\0\0\0\0\0"
 
 
 @contextlib.contextmanager
@@ -68,7 +70,7 @@ def one_line(error: object, most: int = 400) -> str:
 
 
 def _imported(config: RayConfig) -> Any:
-    for name, value in _QUIET.items() if not config.logs else ():
+    for name, value in QUIET.items() if not config.logs else ():
         os.environ.setdefault(name, value)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -82,18 +84,18 @@ def _start(ray: Any, settings: Settings, stack: contextlib.ExitStack) -> None:
     """A Ray that ends with this process, in a folder that goes with it."""
     if not set(_AUTHENTICATION) & set(os.environ):
         # Ray would make a token of its own, and write it into the home folder.
-        os.environ.update(RAY_AUTH_TOKEN=_TOKEN)
+        os.environ.update(RAY_AUTH_TOKEN=TOKEN)
         stack.callback(lambda: [os.environ.pop(name, None) for name in _AUTHENTICATION])
     parent = tempfile.gettempdir()
-    folder = tempfile.mkdtemp(prefix="pv-ray-", dir=parent if len(parent) <= _LONGEST_TEMP else "/tmp")
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    folder = WorkDir(parent if len(parent) <= _LONGEST_TEMP else "/tmp")
+    stack.callback(folder.close)
     stack.callback(ray.shutdown)
     ray.init(
         address="local",
         num_cpus=settings.processes,
         object_store_memory=_OBJECT_STORE_BYTES,
         include_dashboard=False,
-        _temp_dir=folder,
+        _temp_dir=str(folder.path),
         **_words(settings),
     )
 
@@ -133,11 +135,22 @@ def _module(place: str) -> str:
 
 
 def _probe(address: str) -> None:
-    """A wrong address is found in a moment; Ray's own client asks for a minute, and then ends the process."""
+    """A wrong address is found in a moment: Ray's own client asks for minutes, and may end the process.
+
+    Both of Ray's ports speak gRPC, whose server answers the opening of HTTP/2 with its settings.
+    """
     host, colon, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
-    if colon and port.isdigit():
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_S):
-            pass
+    if not colon or not port.isdigit():
+        return  # `auto`, say
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_S) as there:
+        if os.environ.get("RAY_USE_TLS", "0") not in ("0", ""):
+            return
+        there.sendall(_HTTP2_OPENING)
+        answer = there.recv(9)
+    if answer[3:4] != _HTTP2_SETTINGS:
+        raise ConnectionError(
+            "what answers there is not Ray; its port is 6379 unless told, or 10001 as ray://HOST:10001"
+        )
 
 
 def _refuse_shadows() -> None:

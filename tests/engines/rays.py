@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,16 +22,18 @@ OBJECT_STORE_BYTES = 80 << 20
 def cluster(cpus: int, gpus: int = 0) -> Iterator[Any]:
     """A cluster whose first node is this; `add_node` adds others. No driver is connected to it."""
     # What a Ray of the engine's own leaves in the process: Ray's code reads mode and token once.
-    kept = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
-    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=ray_cluster._TOKEN, RAY_USAGE_STATS_ENABLED="0")
     folder = tempfile.mkdtemp(prefix="pv-ray-", dir="/tmp")
+    ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": ray_cluster.TOKEN, "RAY_TMPDIR": folder}
+    kept = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours, **ray_cluster.QUIET)
+    (Path(folder) / "ray").mkdir()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's own code, at its import and its start
         from ray._raylet import Config
         from ray.cluster_utils import Cluster
 
         Config.initialize("")
-        head = {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False, "temp_dir": folder}
+        head = {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False}
         made = Cluster(initialize_head=True, head_node_args={**head, "object_store_memory": OBJECT_STORE_BYTES})
     try:
         yield made

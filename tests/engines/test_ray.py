@@ -1,19 +1,27 @@
-"""The engine `ray` on a cluster: the same lake as here, poison, errors of ours as they are, and what it is asked for."""
+"""The engine `ray` on a cluster: the same lake as here, errors of ours as they are, and what it is asked for."""
 
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import threading
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import ray
+import yaml
 
+from pipelines.config import load_config
 from pipelines.engines.contract import Settings
 from pipelines.engines.ray import run as ray_run
 from pipelines.engines.ray_cluster import PACKAGES, runtime_env
 from pipelines.engines.ray_config import RayConfig
 from pipelines.engines.ray_pool import TRIES, resources_of, room_for
 from pipelines.run import execute, start
+from provoice.cli.run import command
 from schemas.errors import ConfigError, ConsentError, LakeError, RunStopped
 from schemas.model import parse
 from tests.engines.rays import cluster, on_cluster
@@ -47,7 +55,7 @@ def there(a_cluster):
 
 
 @pytest.fixture
-def pool(a_cluster, tmp_path):
+def pool(a_cluster):
     """Runs tasks of `Acts` on the cluster, to which the process is connected already: joining costs two seconds."""
     if not ray.is_initialized():
         ray.init(a_cluster, log_to_driver=False, logging_level="ERROR")
@@ -144,7 +152,7 @@ def test_what_never_fits_ends_in_words(pool, acts):
 
 def test_nothing_goes_out_before_the_first_workers_are_ready(pool, acts):
     work = acts()
-    with pytest.raises(RunStopped, match="[012] of 3 Ray workers were ready"):
+    with pytest.raises(RunStopped, match=r"[012] of 3 Ray workers were ready"):
         pool("a b c", work, min_workers=3, max_workers=3, ready_s=4)
     assert work.attempts() == []
 
@@ -184,11 +192,21 @@ def test_a_stage_of_the_users_own_is_sent_along(raw, there, tmp_path, monkeypatc
     assert rows(tmp_path / "lake", "select distinct mine from utterances") == [(7,)]
 
 
+@pytest.mark.usefixtures("there")
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nowhere.invalid:6379"])
-def test_a_wrong_address_is_a_wrong_request(there, address, acts):
+def test_a_wrong_address_is_a_wrong_request(address, acts):
     with pytest.raises(ConfigError, match=f"cannot work on the cluster `ray.address` {address}: ") as caught:
         list(ray_run(tasks("a"), acts(), on(address)))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("there")
+def test_a_port_that_is_not_rays_is_a_wrong_request(acts):
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ConfigError, match="what answers there is not Ray; its port is 6379"):
+            list(ray_run(tasks("a"), acts(), on(f"127.0.0.1:{server.server_port}")))
+        server.shutdown()
 
 
 def test_a_folder_that_would_hide_ours_is_named(there, acts, tmp_path, monkeypatch):
@@ -224,3 +242,37 @@ def test_a_worker_reserves_what_it_may_take():
     assert resources_of(here) == {"CPU": 1.0}
     asked = {"CPU": 1.0, "GPU": 0.5}
     assert room_for(asked, [{"CPU": 8, "GPU": 1}, {"CPU": 1, "GPU": 4}, {"CPU": 64}]) == 3
+
+
+# The fields of KubeRay's ray.io/v1 types (ray-operator/apis/ray/v1/rayjob_types.go, raycluster_types.go).
+JOB_FIELDS = {
+    "activeDeadlineSeconds", "backoffLimit", "clusterSelector", "entrypoint", "metadata", "rayClusterSpec",
+    "runtimeEnvYAML", "shutdownAfterJobFinishes", "submissionMode", "submitterPodTemplate", "suspend",
+    "ttlSecondsAfterFinished",
+}  # fmt: skip
+CLUSTER_FIELDS = {"autoscalerOptions", "enableInTreeAutoscaling", "headGroupSpec", "rayVersion", "workerGroupSpecs"}
+AUTOSCALER_FIELDS = {"idleTimeoutSeconds", "upscalingMode", "resources", "image", "env"}
+HEAD_FIELDS = {"rayStartParams", "serviceType", "template"}
+WORKER_FIELDS = {"groupName", "maxReplicas", "minReplicas", "numOfHosts", "rayStartParams", "replicas", "template"}
+
+
+def test_the_manifest_on_the_page_is_a_ray_job():
+    page = Path("docs/ray.md").read_text()
+    job = yaml.safe_load(re.search(r"```yaml\n(apiVersion.*?)```", page, re.DOTALL)[1])
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    spec = job["spec"]["rayClusterSpec"]
+    workers = spec["workerGroupSpecs"]
+    assert set(job["spec"]) <= JOB_FIELDS
+    assert set(spec) <= CLUSTER_FIELDS
+    assert set(spec["autoscalerOptions"]) <= AUTOSCALER_FIELDS
+    assert set(spec["headGroupSpec"]) <= HEAD_FIELDS
+    assert all(set(group) <= WORKER_FIELDS and group["minReplicas"] <= group["maxReplicas"] for group in workers)
+    pods = [group["template"]["spec"] for group in (spec["headGroupSpec"], *workers)]
+    assert len({pod["containers"][0]["image"] for pod in pods}) == 1, "one Ray, one Python, one provoice"
+    assert all(isinstance(value, str) for value in spec["headGroupSpec"]["rayStartParams"].values())
+    assert f"FROM rayproject/ray:{spec['rayVersion']}-" in page, "the image is made from this version"
+    [words] = [shlex.split(job["spec"]["entrypoint"])]
+    made = command.make_context("provoice run", words[2:]).params
+    assert words[:2] == ["provoice", "run"]
+    settings = load_config("configs/default.yaml", [*made["overrides"], f"engine={made['engine']}"]).ray
+    assert (settings.packages, settings.max_workers) == ("image", 8 * workers[0]["maxReplicas"])
