@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -59,6 +60,9 @@ class SourceStory:
     utterances: Sequence[Row] = ()
     waiting_in: Sequence[Row] = ()
     """Where it is planned and not committed yet: run_id and unit_id."""
+    collected_in: Sequence[Row] = ()
+    """Of which runs `provoice gc` removed its rows and bytes, for newer ones replaced them: run_id, unit_id and
+    collected_at."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,12 @@ class _OfUnits(LakeReader):
         pairs = [(run, commit) for run, commit in found if commit is not None]
         return sorted(pairs, key=lambda pair: (pair[0].number, pair[1].unit_id))
 
+    @property
+    def collected(self) -> dict[tuple[str, str], datetime]:
+        """Run and unit to when gc collected it; sealed units of closed runs never had anything."""
+        at = {(run.run_id, commit.unit_id): commit.collected_at for run, commit in self.tail if commit.counts.sources}
+        return {unit: when for unit, when in at.items() if when is not None}
+
 
 def find(lake: Lake, name: str) -> Story:
     """The rows behind the answer. Raises ConfigError, with what is near, where nothing bears that name."""
@@ -96,11 +106,10 @@ def find(lake: Lake, name: str) -> Story:
     planned = _planned(whole, name, *_where(key[1] if key else name, _places(name, whole.runs)))
     reader = _OfUnits(whole, planned)
     with connect(lake, "utterances_all recordings recordings_all commits", reader=reader) as connection:
-        sources = [_story(connection, place, planned) for place in _each_place(planned)]
+        sources = [_story(connection, place, planned, reader.collected) for place in _each_place(planned)]
         utterance = next(iter(records(connection, _UTTERANCE, [name])), None) if key else None
     if key and utterance is None:
-        said = f"its recording is {sources[0].path}, ask about that"
-        raise ConfigError(f"{lake.root.uri} has no utterance {name}; {said}")
+        raise ConfigError(f"{lake.root.uri} has no utterance {name}{_gone(sources[0])}")
     return Story(sources, utterance, _standing(reader, [row for source in sources for row in source.rows]))
 
 
@@ -115,13 +124,42 @@ def _planned(reader: LakeReader, name: str, where: str, values: Sequence[str]) -
     return found
 
 
-def _story(connection: duckdb.DuckDBPyConnection, place: tuple[str, str], planned: Sequence[Row]) -> SourceStory:
+def _story(
+    connection: duckdb.DuckDBPyConnection,
+    place: tuple[str, str],
+    planned: Sequence[Row],
+    collected: Mapping[tuple[str, str], datetime],
+) -> SourceStory:
     """The source's rows, and the utterances of the row that is told: the current one, else the newest."""
     rows = records(connection, _ROWS, place)
+    units = [row for row in planned if _place(row) == place]
+    gone = [
+        {
+            "run_id": unit["run_id"],
+            "unit_id": unit["unit_id"],
+            "collected_at": collected[unit["run_id"], unit["unit_id"]],
+        }
+        for unit in units
+        if (unit["run_id"], unit["unit_id"]) in collected
+    ]
     if not rows:
-        return SourceStory(*place, waiting_in=[row for row in planned if _place(row) == place])
+        names = {unit["run_id"] for unit in gone}
+        return SourceStory(*place, waiting_in=[u for u in units if u["run_id"] not in names], collected_in=gone)
     told = next((row for row in rows if row["is_current"]), rows[0])
-    return SourceStory(*place, rows, records(connection, _UTTERANCES, [told["recording_id"], told["run_number"]]))
+    utterances = records(connection, _UTTERANCES, [told["recording_id"], told["run_number"]])
+    return SourceStory(*place, rows, utterances, collected_in=gone)
+
+
+def _gone(source: SourceStory) -> str:
+    """Why an utterance of the source may not be there, and what to ask instead."""
+    said = f"its recording is {source.path}, ask about that"
+    if not source.collected_in:
+        return f"; {said}"
+    last = source.collected_in[0]
+    return (
+        f"; what run {last['run_id']} made of its recording was replaced by a newer run, and removed by `provoice gc` "
+        f"on {last['collected_at']:%Y-%m-%d}; {said}"
+    )
 
 
 def _places(name: str, runs: Sequence[RunRecord]) -> list[tuple[str | None, str]]:

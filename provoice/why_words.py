@@ -80,6 +80,8 @@ def _now(grant: Row | None) -> str:
 
 
 def _source(source: SourceStory, story: Story) -> list[str]:
+    if not source.rows and not source.waiting_in:
+        return [f"source {source.path}  (root {source.root})", *_collected(source)]
     if not source.rows:
         waiting = source.waiting_in[0]
         state = "was closed before it was committed" if waiting["is_closed"] else "has not committed it yet"
@@ -143,13 +145,22 @@ def _keys(source: SourceStory) -> Iterator[str]:
 def _before(source: SourceStory, shown: Row) -> Iterator[str]:
     """What the other runs made of it, newest first."""
     others = [row for row in source.rows if row is not shown]
-    if others:
+    if others or source.collected_in:
         yield "  other runs and versions:"
     for row in others:
         version = "" if row["source_version"] == shown["source_version"] else f", version {row['source_version']}"
         made = several(row["utterances"] or 0, "utterance")
         said = f"{row['status']} ({row['reason']})" if row["reason"] else f"emitted, {made}"
         yield f"    run {row['run_id']}{version}: {said}; {_why_not(row, shown)}"
+    yield from _collected(source)
+
+
+def _collected(source: SourceStory) -> Iterator[str]:
+    for unit in source.collected_in:
+        yield (
+            f"    run {unit['run_id']}, unit {unit['unit_id']}: superseded, and removed by `provoice gc` on "
+            f"{unit['collected_at']:%Y-%m-%d}"
+        )
 
 
 def _why_not(row: Row, shown: Row) -> str:
