@@ -28,7 +28,7 @@ _GCS_CONNECT_S, _GCS_SILENCE_S = 10, 60
 
 
 def protocol_of(filesystem: Any) -> str:
-    """ "gs", "s3", "file", "memory", …: the first of the names that the file system goes by."""
+    """The first of the names that the file system goes by: gs, s3, file, memory, …"""
     protocol = filesystem.protocol
     return str(protocol if isinstance(protocol, str) else protocol[0])
 
@@ -40,9 +40,11 @@ def open_filesystem(uri: str, options: dict[str, Any] | None = None) -> tuple[An
     """
     scheme = uri.partition("://")[0]
     try:
+        names = GCS if scheme in GCS else S3 if scheme in S3 else (scheme,)
+        # What a person says in the environment goes before our defaults.
+        said = {key: value for name in names for key, value in fsspec.config.conf.get(name, {}).items()}
         # A cached listing would hide what other writers add, and hold every object in memory.
-        said = fsspec.config.conf.get(scheme, {})  # by a person, in the environment: theirs goes first
-        kwargs = {"use_listings_cache": False, **_defaults(scheme), **said, **(options or {})}
+        kwargs = {**_defaults(scheme), **said, "use_listings_cache": False, **(options or {})}
         filesystem, base = fsspec.core.url_to_fs(uri, **kwargs)
     except ImportError:
         extra = "gcs" if scheme in GCS else "s3" if scheme in S3 else None
