@@ -6,133 +6,136 @@ An exact path beats the longest prefix, and rows never merge: what a source is g
 from __future__ import annotations
 
 import hashlib
-import sqlite3
+import shutil
+import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pipelines.catalogue_cells import Cells
-from pipelines.catalogue_formats import Values, place, read_rows
+from pipelines.catalogue_columns import PlainRows, SharedCells, plain_rows
+from pipelines.catalogue_entries import Entries, Entry, Groups
+from pipelines.catalogue_formats import Values, place
+from pipelines.catalogue_places import EXACT, PREFIX, Places
 from pipelines.catalogue_rows import OF_ONE_SOURCE, PLACES, read_row
+from pipelines.csv_columns import Columns, Rows, in_pieces, read_columns
 from pipelines.manifests import manifest_reader
 from pipelines.sources import canonical_uri
 from pipelines.transcripts import read_rttm
 from schemas.catalogue import CatalogueRow
 from schemas.errors import ConfigError
 
-_EXACT, _PREFIX = 0, 1
-_CACHE_KIB = 65_536
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _EXAMPLES = 5
 _REMEMBERED = 65_536
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A row as it travels: canonical JSON, its digest, and the people in it (sorted ids, one per line)."""
-
-    json: str
-    sha256: str
-    people: str
-
-    @property
-    def row(self) -> CatalogueRow:
-        return CatalogueRow.model_validate_json(self.json)
-
-
 class Catalogue:
-    """Rows by place. A private database on disk that vanishes with the object; not for sharing between threads."""
+    """Rows by place, in private files that vanish with the object; not for sharing between threads."""
 
-    def __init__(self, uri: str, rows: Iterable[tuple[int, Values]]) -> None:
+    def __init__(self, uri: str, pieces: Iterable[Columns | Rows]) -> None:
         self.uri = uri
-        self._memory: dict[tuple[tuple[str, type, object], ...], Entry] = {}
-        self._lengths: set[int] = set()
-        self._has_uris = False
-        # An empty name is SQLite's temporary file: it is gone when the connection is, and memory holds only the cache.
-        self._database = sqlite3.connect("", isolation_level=None)
-        self._database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        self._database.execute("PRAGMA journal_mode = OFF")
-        self._database.execute(
-            "CREATE TABLE entries "
-            "(number INTEGER, kind INTEGER, key TEXT, root TEXT, json TEXT, sha256 TEXT, people TEXT)"
-        )
-        self._database.execute("BEGIN")
-        self._database.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", self._inserted(rows))
-        self._database.execute("COMMIT")
-        self._index()
-        self.rows: int = self._database.execute("SELECT count(*) FROM entries").fetchone()[0]
-        self._used = bytearray(self.rows + 1)
+        self._memory: dict[tuple[tuple[str, type, object], ...], int] = {}
+        folder = Path(tempfile.mkdtemp(prefix="provoice-catalogue-"))
+        self.close = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        """Gives the disk space back."""
+        self._said, self._places = Entries(folder), Places(folder)
+        shared = SharedCells(lambda number, values: self._number_of(Cells(uri, number, values)))
+        found: list[np.ndarray] = []
+        for piece in pieces:
+            found += self._added(piece, shared)
+        self._said.end()
+        self._memory.clear()
+        if twice := self._places.end():
+            said = f"{twice.key or '*'!r} is named twice, and in {place(uri, twice.first)} before"
+            raise ConfigError(f"{place(uri, twice.second)}: {said}")
+        self.rows = self._places.rows
+        # A last one for sources without a row, whose number is -1.
+        self._entry = np.concatenate([*found, np.full(1, -1)]).astype(np.int32)
+        self._used = np.zeros(self.rows + 1, bool)
 
-    def _inserted(self, rows: Iterable[tuple[int, Values]]) -> Iterator[tuple[int | str, ...]]:
+    def _added(self, piece: Columns | Rows, shared: SharedCells) -> list[np.ndarray]:
+        """Takes a piece in; returns the number of the entry of each of its rows."""
+        plain = plain_rows(piece) if isinstance(piece, Columns) else None
+        if plain is not None and (entries := _said_by(plain, shared)) is not None:
+            self._places.add(EXACT, plain.keys, plain.roots, plain.numbers)
+            return [entries]
+        return self._added_by_rows(piece.rows())
+
+    def _added_by_rows(self, rows: Iterable[tuple[int, Values]]) -> list[np.ndarray]:
+        import pyarrow as pa
+
+        read = []
         for number, values in rows:
             cells = Cells(self.uri, number, values)
-            kind, key, root = _place(cells)
-            entry = self._entry(cells)
-            if kind == _PREFIX:
-                self._lengths.add(len(key))
-            self._has_uris |= _is_uri(key)
-            yield number, kind, key, root, entry.json, entry.sha256, entry.people
-        self._memory.clear()
+            read.append((*_place(cells), number, self._number_of(cells)))
+        for kind, run in groupby(read, key=lambda row: row[0]):
+            _, keys, roots, numbers, _ = zip(*run, strict=True)
+            self._places.add(kind, pa.array(keys, pa.string()), pa.array(roots, pa.string()), np.array(numbers))
+        return [np.array([row[-1] for row in read], np.int32)]
 
-    def _entry(self, cells: Cells) -> Entry:
-        """What the row says. Most rows say what another said, of another place: that is read once."""
+    def _number_of(self, cells: Cells) -> int:
+        """The number of what the row says. Most rows say what another said, of another place: that is read once."""
         # With its type, for 1 == True.
         said = tuple((column, type(value), value) for column, value in cells.values.items() if column not in PLACES)
         try:
             known = self._memory.get(said)
         except TypeError:  # lists and objects
-            return _entry_of(read_row(cells))
+            return self._said.add(_entry_of(read_row(cells)))
         if known is None:
-            known = _entry_of(read_row(cells))
+            known = self._said.add(_entry_of(read_row(cells)))
             if not any(column in OF_ONE_SOURCE for column, *_ in said):
                 if len(self._memory) >= _REMEMBERED:
                     self._memory.clear()
                 self._memory[said] = known
         return known
 
-    def _index(self) -> None:
-        try:
-            self._database.execute("CREATE UNIQUE INDEX places ON entries (key, kind, root)")
-        except sqlite3.IntegrityError:
-            one, other, key = self._database.execute(
-                "SELECT min(number), max(number), key FROM entries GROUP BY key, kind, root HAVING count(*) > 1 "
-                "ORDER BY max(number) LIMIT 1"
-            ).fetchone()
-            said = f"{key or '*'!r} is named twice, and in {place(self.uri, one)} before"
-            raise ConfigError(f"{place(self.uri, other)}: {said}") from None
-
-    def close(self) -> None:
-        """Gives the disk space back."""
-        self._database.close()
-
-    def entry_for(self, root: str, path: str, root_uri: str = "") -> Entry | None:
-        """The one row that speaks of this source, or None; `root_uri` lets rows that name whole URIs count.
+    def entries_of(self, root: str, paths: pa.Array, root_uri: str = "") -> np.ndarray:
+        """The number of the one entry that speaks of each source, -1 for none; `root_uri` lets rows that name whole
+        URIs count.
 
         Raises ConfigError where two rows name the place with equal right: for every root and for this one, or as path
         and as URI.
         """
-        name = unicodedata.normalize("NFC", path)
-        uri = unicodedata.normalize("NFC", f"{root_uri.rstrip('/')}/{path}") if self._has_uris and root_uri else ""
-        found = self._found(_EXACT, [name, uri] if uri else [name], root)
-        if not found and self._lengths:
-            starts = [text[:length] for text in (name, uri) for length in self._lengths if 0 < length <= len(text)]
-            found = self._found(_PREFIX, [*starts, ""], root)
-            # How much of the path a prefix fixes; in one that is a URI, the root's part of it does not count.
-            fixed = [len(row[2]) - (len(uri) - len(name) if _is_uri(row[2]) else 0) for row in found]
-            found = [row for row, length in zip(found, fixed, strict=True) if length == max(fixed)]
-        if len(found) > 1:
-            one, other = sorted(row[1] for row in found)[:2]
+        row, rivals, at = self._places.rows_of(root, paths, root_uri)
+        if rivals:
+            path = paths[at].as_py()
+            one, other = rivals[:2]
             raise ConfigError(f"{place(self.uri, other)}: speaks of {path!r} in root {root}, as line {one} does")
-        if not found:
-            return None
-        self._used[found[0][0]] = 1
-        return Entry(*found[0][3:])
+        self._used[row] = True
+        entries: np.ndarray = self._entry[row]
+        return entries
 
-    def _found(self, kind: int, keys: list[str], root: str) -> list[tuple[int, int, str, str, str, str]]:
-        return self._database.execute(
-            "SELECT rowid, number, key, json, sha256, people FROM entries "
-            f"WHERE kind = ? AND root IN ('', ?) AND key IN ({', '.join('?' * len(keys))})",
-            (kind, root, *keys),
-        ).fetchall()
+    def groups(self, buckets: int) -> Groups:
+        """Ranks of the people of each entry; see `Entries.groups`."""
+        return self._said.groups(buckets)
+
+    def row_bytes(self, entries: np.ndarray) -> np.ndarray:
+        """Bytes that each entry takes in a plan."""
+        return self._said.row_bytes(entries)
+
+    def row_marks(self, entries: np.ndarray) -> np.ndarray:
+        """`plan_done.row_marks` of each entry's digest."""
+        return self._said.row_marks(entries)
+
+    def dealt(self, wanted: Sequence[np.ndarray], folder: Path) -> AbstractContextManager[Iterator[pa.Table]]:
+        """For each of `wanted` (sorted numbers) a table of these entries; see `Entries.dealt`."""
+        return self._said.dealt(wanted, folder)
+
+    def entry_for(self, root: str, path: str, root_uri: str = "") -> Entry | None:
+        """The one entry that speaks of this source, or None. Raises ConfigError as `entries_of` does."""
+        import pyarrow as pa
+
+        (number,) = self.entries_of(root, pa.array([path], pa.string()), root_uri)
+        return self._said.get(int(number)) if number >= 0 else None
 
     def row_for(self, root: str, path: str, root_uri: str = "") -> CatalogueRow | None:
         """What the catalogue says of one source, or None."""
@@ -142,19 +145,16 @@ class Catalogue:
     @property
     def unmatched(self) -> int:
         """Rows that no source asked for so far."""
-        return self.rows - self._used.count(1)
+        return self.rows - int(np.count_nonzero(self._used[:-1]))
 
     def unmatched_examples(self) -> tuple[str, ...]:
         """Places of a few of them, each with what it names."""
-        examples: list[str] = []
-        rowid = self._used.find(0, 1)
-        while rowid != -1 and len(examples) < _EXAMPLES:
-            number, kind, key = self._database.execute(
-                "SELECT number, kind, key FROM entries WHERE rowid = ?", (rowid,)
-            ).fetchone()
-            examples.append(f"{place(self.uri, number)}: {key}{'*' if kind == _PREFIX else ''}")
-            rowid = self._used.find(0, rowid + 1)
-        return tuple(examples)
+        rows = [int(row) for row in np.flatnonzero(~self._used[:-1])[:_EXAMPLES]]
+        named = zip(rows, self._places.named(rows), strict=True)
+        return tuple(
+            f"{place(self.uri, int(self._places.numbers[row]))}: {key}{'*' if is_prefix else ''}"
+            for row, (key, is_prefix) in named
+        )
 
 
 def load_catalogue(uri: str) -> Catalogue:
@@ -166,8 +166,15 @@ def load_catalogue(uri: str) -> Catalogue:
     if reader := manifest_reader(uri):
         # Its paths are relative to its folder, wherever the command was given.
         whole = canonical_uri(uri)
-        return Catalogue(whole, reader(whole))
-    return Catalogue(uri, read_rows(uri))
+        return Catalogue(whole, in_pieces(reader(whole)))
+    return Catalogue(uri, read_columns(uri))
+
+
+def _said_by(rows: PlainRows, shared: SharedCells) -> np.ndarray | None:
+    try:
+        return shared.entries(rows)
+    except ConfigError:
+        return None  # read one by one, they say first what is wrong first
 
 
 def _entry_of(row: CatalogueRow) -> Entry:
@@ -176,13 +183,13 @@ def _entry_of(row: CatalogueRow) -> Entry:
     return Entry(json, hashlib.sha256(json.encode()).hexdigest(), people)
 
 
-def _place(cells: Cells) -> tuple[int, str, str]:
+def _place(cells: Cells) -> tuple[str, str, str]:
     """Kind, key and root name of the place that a row speaks of."""
     path, prefix = cells.text("path"), cells.text("prefix")
     if path is not None and prefix is None:
-        kind, key = _EXACT, _spelt(cells, path, "path")
+        kind, key = EXACT, _spelt(cells, path, "path")
     elif prefix is not None and path is None:
-        kind, key = _PREFIX, _spelt(cells, _beginning(prefix), "prefix")
+        kind, key = PREFIX, _spelt(cells, _beginning(prefix), "prefix")
     else:
         raise cells.fault(None, "a row has a `path` or a `prefix`, and not both; the prefix `*` is everything")
     root = cells.word("root") or ""

@@ -10,9 +10,12 @@ import json
 import os
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Values = dict[str, Any]
 
@@ -99,8 +102,7 @@ def text_lines(uri: str) -> Iterator[str]:
 def _csv_rows(uri: str, tabs: bool) -> Iterator[tuple[int, Values]]:
     lines = text_lines(uri)
     first = next(lines, "")
-    # Spreadsheets write `;` in half of Europe; what separates the names in the header separates everything.
-    delimiter = "\t" if tabs else max(",\t;", key=first.count)
+    delimiter = separator_of(first, tabs)
     reader = csv.reader(_chain(first, lines), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
@@ -118,7 +120,7 @@ def _csv_rows(uri: str, tabs: bool) -> Iterator[tuple[int, Values]]:
         if not any(cells):
             continue
         if header is None:
-            header = _header(uri, cells)
+            header = header_of(uri, cells)
         elif len(cells) != len(header):
             raise ConfigError(f"{place(uri, number)}: {len(cells)} cells under a header of {len(header)}")
         else:
@@ -130,7 +132,13 @@ def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
     yield from rest
 
 
-def _header(uri: str, cells: list[str]) -> list[str]:
+def separator_of(first_line: str, tabs: bool) -> str:
+    """Spreadsheets write `;` in half of Europe; what separates the names in the header separates everything."""
+    return "\t" if tabs else max(",\t;", key=first_line.count)
+
+
+def header_of(uri: str, cells: list[str]) -> list[str]:
+    """Column names. Raises ConfigError for one that is empty or stands twice."""
     names = [cell.strip() for cell in cells]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or "" in names:
@@ -167,15 +175,20 @@ def _once(pairs: list[tuple[str, Any]]) -> Values:
 
 
 def _parquet_rows(uri: str) -> Iterator[tuple[int, Values]]:
+    number = 0
+    for batch in parquet_batches(uri, _BATCH_ROWS):
+        for values in batch.to_pylist():
+            number += 1
+            yield number, {name: cell for name, cell in values.items() if cell is not None and cell != ""}
+
+
+def parquet_batches(uri: str, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, so many at a time. Raises ConfigError where it cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    number = 0
     with open_binary(uri) as file:
         try:
-            for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield number, {name: cell for name, cell in values.items() if cell is not None and cell != ""}
+            yield from pq.ParquetFile(file).iter_batches(rows)
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(uri, error) from error

@@ -48,9 +48,14 @@ def _piece(token: str) -> str:
     return re.escape(token)
 
 
+def endings_of(patterns: Sequence[str]) -> tuple[str, ...]:
+    """`.wav` of each pattern like `*.wav`, in lower case."""
+    return tuple(pattern[1:].lower() for pattern in patterns if _ENDING.fullmatch(pattern))
+
+
 def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
     """Does any of `patterns` fit this path? Upper and lower case are one: recorders write `.WAV`."""
-    endings = tuple(pattern[1:].lower() for pattern in patterns if _ENDING.fullmatch(pattern))
+    endings = endings_of(patterns)
     # Without a pattern, something that fits nothing.
     rest = "|".join(f"(?:{to_regex(pattern)})" for pattern in patterns if not _ENDING.fullmatch(pattern)) or "(?!)"
     try:

@@ -5,23 +5,24 @@ It depends on what is planned and on `PlanConfig`, never on the order of a listi
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
+from pipelines.ahead import ahead
 from pipelines.catalogue import Catalogue
-from pipelines.estimate import BYTES_PER_S, estimated_s
-from pipelines.plan_sort import Listed, Sorter, Totals
+from pipelines.inventory import ListedColumns, columns_of
+from pipelines.plan_done import Done
+from pipelines.plan_intake import Intake, Totals
+from pipelines.plan_stage import Stage
 from pipelines.plan_units import UnitLimits, write_units
-from pipelines.sources import Ignored, SourceRoot, SourcesConfig, list_sources
+from pipelines.sources import Ignored, SourceRoot, SourcesConfig, list_columns
 from schemas.catalogue import CatalogueRow
 from schemas.errors import ConfigError
 from schemas.model import Frozen
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LISTING_BATCH = 20_000
-_NOBODY = -1
 
 
 class PlanConfig(Frozen):
@@ -177,10 +177,12 @@ def write_plan(
     skip = (outside,) if isinstance(outside, str) else outside
     several = len(roots) > 1
     listed = (
-        source for root in roots for source in list_sources(root, sources, ignored, skip, is_one_of_several=several)
+        (root.name, piece)
+        for root in roots
+        for piece in list_columns(root, sources, ignored, skip, is_one_of_several=several)
     )
     uris = {root.name: root.uri for root in roots}
-    summary = plan_sources(listed, catalogue, config, out_path, done=done, root_uris=uris, on_listing=on_listing)
+    summary = _plan(listed, catalogue, config, out_path, done, uris, on_listing)
     causes = dict(sorted(ignored.counts.items()))
     return replace(
         summary, ignored=ignored.total, ignored_by_cause=causes, ignored_examples=dict(sorted(ignored.examples.items()))
@@ -198,20 +200,37 @@ def plan_sources(
     on_listing: Callable[[int], None] | None = None,
 ) -> PlanSummary:
     """As `write_plan`, for sources that are listed already; `root_uris` lets catalogue rows that name URIs count."""
-    with (
-        tempfile.TemporaryDirectory(dir=out_path.parent, prefix="planning-") as folder,
-        Sorter(Path(folder), config.sort_memory_bytes) as todo,
-    ):
-        if done is not None:
-            todo.leave_out(done)
-        listed = 0
-        for batch in _batches(_listed(sources, catalogue, config, root_uris)):
-            todo.add(batch)
-            listed += len(batch)
+    return _plan(_in_columns(sources), catalogue, config, out_path, done, root_uris, on_listing)
+
+
+def _in_columns(sources: Iterable[Source]) -> Iterator[tuple[str, ListedColumns]]:
+    rest = iter(sources)
+    while batch := list(islice(rest, _LISTING_BATCH)):
+        for root, group in groupby(batch, key=lambda source: source.root):
+            of_root = list(group)
+            columns = ([s.path for s in of_root], [s.version for s in of_root], [s.size_bytes for s in of_root])
+            yield root, columns_of(*columns)
+
+
+def _plan(
+    listed: Iterable[tuple[str, ListedColumns]],
+    catalogue: Catalogue | None,
+    config: PlanConfig,
+    out_path: Path,
+    done: pa.Table | Path | None,
+    root_uris: Mapping[str, str],
+    on_listing: Callable[[int], None] | None,
+) -> PlanSummary:
+    with tempfile.TemporaryDirectory(dir=out_path.parent, prefix="planning-") as folder:
+        stage = Stage(Path(folder), config.sort_memory_bytes)
+        intake = Intake(stage, catalogue, Done(done), config.subject_buckets, config.bytes_per_s, root_uris)
+        for root, piece in ahead(listed):
+            intake.add(root, piece)
             if on_listing is not None:
-                on_listing(listed)
-        totals = todo.totals()
-        written = write_units(todo, _limits(config, totals), out_path)
+                on_listing(intake.listed)
+        del intake.done
+        totals = intake.totals
+        written = write_units(ahead(intake.in_order()), _limits(config, totals), out_path)
     return PlanSummary(
         units=written.units,
         sources=written.sources,
@@ -219,8 +238,8 @@ def plan_sources(
         size_bytes=totals.size_bytes,
         longest_unit_s=written.longest_unit_s,
         longest_deadline_s=written.longest_deadline_s,
-        listed=listed,
-        done=listed - written.sources,
+        listed=intake.listed,
+        done=intake.listed - written.sources,
         catalogue_changed=totals.catalogue_changed,
         without_row=written.without_row,
         unmatched_rows=catalogue.unmatched if catalogue else 0,
@@ -238,37 +257,3 @@ def _limits(config: PlanConfig, totals: Totals) -> UnitLimits:
         deadline_base_s=config.deadline_base_s,
         deadline_s_per_audio_s=config.deadline_s_per_audio_s,
     )
-
-
-def _listed(
-    sources: Iterable[Source], catalogue: Catalogue | None, config: PlanConfig, root_uris: Mapping[str, str]
-) -> Iterator[Listed]:
-    rates = {**BYTES_PER_S, **config.bytes_per_s}
-    bucket_of = lru_cache(maxsize=65_536)(lambda people: _bucket(people, config.subject_buckets))
-    for source in sources:
-        entry = catalogue.entry_for(source.root, source.path, root_uris.get(source.root, "")) if catalogue else None
-        people = entry.people if entry else ""
-        yield Listed(
-            bucket=bucket_of(people),
-            people=people,
-            recording_id=source.recording_id,
-            source_root=source.root,
-            source_path=source.path,
-            source_version=source.version,
-            source_size_bytes=source.size_bytes,
-            estimated_ms=round(1000 * estimated_s(source.path, source.size_bytes, rates)),
-            catalogue_row=entry.json if entry else None,
-            catalogue_row_sha256=entry.sha256 if entry else None,
-        )
-
-
-def _bucket(people: str, buckets: int) -> int:
-    """Sources of nobody that is named come first, in the order of their paths."""
-    if not people:
-        return _NOBODY
-    return int.from_bytes(hashlib.blake2b(people.encode(), digest_size=8).digest(), "big") % buckets
-
-
-def _batches(rows: Iterator[Listed]) -> Iterator[list[Listed]]:
-    while batch := list(islice(rows, _LISTING_BATCH)):
-        yield batch

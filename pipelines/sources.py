@@ -8,17 +8,24 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
+import numpy as np
 from pydantic import Field, field_validator
 
 from pipelines.estimate import BYTES_PER_S
+from pipelines.glob_columns import column_matcher, truths
 from pipelines.globs import folder_matcher, matcher, to_regex
-from pipelines.inventory import read_inventory
-from pipelines.listing import Found, find_one, walk
+from pipelines.inventory import ListedColumns, columns_of, read_inventory
+from pipelines.listing import find_one, walk
 from schemas.errors import ConfigError
 from schemas.model import Frozen
 from schemas.source import Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 AUDIO_EXTENSIONS = tuple(BYTES_PER_S)
 """What the two readers open between them; films count, for they hold speech."""
@@ -26,6 +33,7 @@ AUDIO_EXTENSIONS = tuple(BYTES_PER_S)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ALIASES = {"gcs": "gs", "s3a": "s3", "s3n": "s3"}
 _EXAMPLES = 5
+_FEW = 128
 
 
 class SourcesConfig(Frozen):
@@ -91,6 +99,13 @@ class Ignored:
         if len(shown) < _EXAMPLES:
             shown.append(path)
 
+    def add_rows(self, cause: str, paths: pa.Array, rows: np.ndarray) -> None:
+        """Adds the `paths` for which `rows` is true."""
+        for row in np.flatnonzero(rows)[:_EXAMPLES]:
+            self.add(cause, paths[int(row)].as_py())
+        if (more := int(np.count_nonzero(rows)) - _EXAMPLES) > 0:
+            self.counts[cause] += more
+
     @property
     def total(self) -> int:
         return sum(self.counts.values())
@@ -146,54 +161,93 @@ def list_sources(
     *,
     is_one_of_several: bool = False,
 ) -> Iterator[Source]:
+    """As `list_columns`, source by source and as soon as each is listed."""
+    pieces = list_columns(root, config, ignored, skip, is_one_of_several=is_one_of_several, rows=_FEW)
+    for piece in pieces:
+        for path, version, size in zip(*(c.to_pylist() for c in (piece.path, piece.version, piece.size)), strict=True):
+            yield Source(root.name, path, version, size)
+
+
+def list_columns(
+    root: SourceRoot,
+    config: SourcesConfig,
+    ignored: Ignored | None = None,
+    skip: Sequence[str] = (),
+    *,
+    is_one_of_several: bool = False,
+    rows: int = 20_000,
+) -> Iterator[ListedColumns]:
     """Sources of `root`, in the store's own order and in bounded memory; the rest is added to `ignored`.
 
     `skip` are URIs, a lake or a ledger within the root, whose objects are no sources. `is_one_of_several`: an inventory
-    must say of each row which root it means. Raises ConfigError, naming the URI and what to do, when the root cannot be
-    read.
+    must say of each row which root it means. A listing comes in pieces of up to `rows`, the first ones small. Raises
+    ConfigError, naming the URI and what to do, when the root cannot be read.
     """
+    import pyarrow as pa
+
     ignored = ignored if ignored is not None else Ignored()
     outside = [canonical_uri(uri) for uri in skip if uri]
     judge = _judge(root, config, outside)
-    for found in _found(root, config, outside, is_one_of_several):
-        cause = found.ignored_as or judge(found.path)
-        if cause is None:
-            yield Source(root.name, found.path, found.version, found.size_bytes)
+    for piece in _listed(root, config, outside, is_one_of_several, ignored, rows):
+        judged = judge(piece.path)
+        taken = np.ones(len(piece.path), bool)
+        for cause, mask in judged:
+            ignored.add_rows(cause, piece.path, mask & taken)
+            taken &= ~mask
+        if taken.all():
+            yield piece
         else:
-            ignored.add(cause, found.path)
+            kept = pa.array(taken)
+            yield ListedColumns(piece.path.filter(kept), piece.version.filter(kept), piece.size.filter(kept))
 
 
 def check_readable(root: SourceRoot, config: SourcesConfig) -> None:
     """Raises ConfigError when nothing can be listed there. Asks for the first object only."""
-    next(iter(_found(root, config, (), False)), None)
+    next(iter(_listed(root, config, (), False, Ignored(), 1)), None)
 
 
-def _found(root: SourceRoot, config: SourcesConfig, outside: Sequence[str], is_shared: bool) -> Iterator[Found]:
+def _listed(
+    root: SourceRoot, config: SourcesConfig, outside: Sequence[str], is_shared: bool, ignored: Ignored, rows: int
+) -> Iterator[ListedColumns]:
     if config.inventory is not None:
-        return read_inventory(config.inventory, root.name, root.uri, is_shared=is_shared)
-    if root.only is not None:
-        return find_one(root.uri, root.only)
-    return walk(root.uri, _pruning(config), outside)
+        yield from read_inventory(config.inventory, root.name, root.uri, is_shared=is_shared)
+        return
+    found = find_one(root.uri, root.only) if root.only is not None else walk(root.uri, _pruning(config), outside)
+    size = 1
+    # The first pieces are small: whoever asks whether anything is there has an answer with the first object.
+    while piece := list(islice(found, size)):
+        size = min(2 * size, rows)
+        for each in piece:
+            if each.ignored_as is not None:
+                ignored.add(each.ignored_as, each.path)
+        taken = [each for each in piece if each.ignored_as is None]
+        yield columns_of([f.path for f in taken], [f.version for f in taken], [f.size_bytes for f in taken])
 
 
-def _judge(root: SourceRoot, config: SourcesConfig, outside: Sequence[str]) -> Callable[[str], str | None]:
-    """Why a path is no source, or None. A file that was named is one, whatever the globs say."""
-    included, excluded = matcher(config.include), matcher(config.exclude)
+def _judge(
+    root: SourceRoot, config: SourcesConfig, outside: Sequence[str]
+) -> Callable[[pa.Array], list[tuple[str, np.ndarray]]]:
+    """Causes, each with the paths that are no sources for it; the first that fits counts.
+
+    A file that was named is a source, whatever the globs say.
+    """
+    import pyarrow.compute as pc
+
+    included, excluded = column_matcher(config.include), column_matcher(config.exclude)
     base = root.uri.rstrip("/") + "/"
     lakes = tuple(uri.removeprefix(base) + "/" for uri in outside if uri.startswith(base))
 
-    def cause(path: str) -> str | None:
+    def causes(paths: pa.Array) -> list[tuple[str, np.ndarray]]:
         if root.only is not None:
-            return None if path == root.only else "not_named"
-        if path.startswith(lakes):
-            return "lake"
-        if not config.hidden and is_hidden(path):
-            return "hidden"
-        if excluded(path):
-            return "excluded"
-        return None if included(path) else "not_included"
+            return [("not_named", truths(pc.not_equal(paths, root.only)))]
+        found = [("lake", truths(pc.starts_with(paths, lake))) for lake in lakes]
+        if not config.hidden:
+            found.append(("hidden", truths(pc.or_(pc.starts_with(paths, "."), pc.match_substring(paths, "/.")))))
+        if config.exclude:
+            found.append(("excluded", excluded(paths)))
+        return [*found, ("not_included", ~included(paths))]
 
-    return cause
+    return causes
 
 
 def _pruning(config: SourcesConfig) -> Callable[[str], str | None]:
