@@ -5,16 +5,16 @@ The runner is asked for two things only: to hand out tasks, and to say when it i
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Generator, Sequence
-from contextlib import suppress
+import logging
+from collections.abc import Generator, Iterator, Sequence
 from importlib.util import find_spec
 
 from pipelines.engines.beam_watch import Driver
 from pipelines.engines.contract import Receipt, Settings, Task, Work
 from pipelines.engines.receipts import Poll
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, LakeError
+
+log = logging.getLogger("provoice.beam")
 
 
 def run(tasks: Sequence[Task], work: Work[Receipt], settings: Settings) -> Generator[Receipt, None, None]:
@@ -28,26 +28,22 @@ def run(tasks: Sequence[Task], work: Work[Receipt], settings: Settings) -> Gener
     if not tasks:
         return
     poll = Poll(work, tasks)
-    folder = tempfile.mkdtemp(prefix="provoice-beam-")
-    driver = Driver(tasks, work, settings, os.path.join(folder, "runner.log"))
-    is_done = False
+    driver = Driver(tasks, work, settings)
     try:
         while not driver.is_over(poll.outstanding):
             driver.wait(poll.pause_s)
-            for receipt in poll():
+            for receipt in _seen(poll):
                 driver.progress()
                 yield receipt
         yield from poll()
         driver.judge(poll.outstanding)
-        is_done = True
     finally:
         driver.close()
-        if is_done:
-            _remove(folder)
 
 
-def _remove(folder: str) -> None:
-    with suppress(OSError):
-        for name in os.listdir(folder):
-            os.remove(os.path.join(folder, name))
-        os.rmdir(folder)
+def _seen(poll: Poll[Receipt]) -> Iterator[Receipt]:
+    """What a look finds. The workers go on while the store does not answer this process, and so does the job."""
+    try:
+        yield from poll()
+    except LakeError as error:
+        log.warning("progress is not known just now: %s", error)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +23,7 @@ log = logging.getLogger("provoice.beam")
 _LOOK_S = 1.0
 _AFTER_A_DEATH_S = 5.0
 """A runner that ends in order ends its workers first; this long after, it must have said so."""
+_STARTING_S = 300.0
 _ENDING_S = 120.0
 _CANCEL_S = 30.0
 _TIDYING_S = 2.0
@@ -30,8 +33,10 @@ _FIRST_TO_TELL = (ConfigError, errors.ConsentError, RunStopped, ProvoiceError)
 class Driver:
     """The driver's process, from its start until nothing of it is left."""
 
-    def __init__(self, tasks: Sequence[Task], work: Work[Any], settings: Settings, log_path: str) -> None:
-        self._log_path = log_path
+    def __init__(self, tasks: Sequence[Task], work: Work[Any], settings: Settings) -> None:
+        self._folder = tempfile.mkdtemp(prefix="provoice-beam-")
+        self._log_path = os.path.join(self._folder, "runner.log")
+        self._is_log_named = False
         self._hangs_after_s = settings.beam.hangs_after_s
         self._submitted: Submitted | None = None
         self._ended: Ended | None = None
@@ -42,7 +47,7 @@ class Driver:
         self._progress_at = time.monotonic()
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        job = Job(tuple(tasks), work, settings, log_path, os.getpid())
+        job = Job(tuple(tasks), work, settings, self._log_path, os.getpid())
         self._process = context.Process(target=serve, args=(theirs, job), name="provoice-beam")
         # Ctrl-C while the new process begins is for this one alone.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -53,7 +58,7 @@ class Driver:
         theirs.close()
 
     def progress(self) -> None:
-        """A receipt has appeared."""
+        """A receipt has appeared, or the runner has something new to do."""
         self._progress_at = time.monotonic()
 
     def wait(self, seconds: float) -> None:
@@ -75,6 +80,7 @@ class Driver:
             if said.job:
                 log.info("%s has it as job %s", said.runner, said.job)
             self._submitted = said
+            self.progress()
         elif isinstance(said, Ended):
             self._ended = said
 
@@ -101,7 +107,7 @@ class Driver:
             return now - self._done_at > _ENDING_S
         deadline_s = max(task.deadline_s for task in outstanding.values())
         silent_s = now - self._progress_at
-        if silent_s > max(self._hangs_after_s, deadline_s):
+        if silent_s > max(self._hangs_after_s, deadline_s, 0.0 if self._submitted else _STARTING_S):
             self._broken = f"it has not brought one receipt in {silent_s:.0f} s (beam.hangs_after_s)"
             return True
         return False
@@ -113,8 +119,10 @@ class Driver:
             if failed:
                 log.warning("everything is done, although %s failed: %s", self._name, failed)
             return
-        if self._ended is not None:
-            _raise_dead(self._ended)
+        told = worst(self._ended) if self._ended else None
+        if told is not None:
+            raise told
+        self._is_log_named = True
         left = f"{len(outstanding)} of its tasks, the first {min(outstanding)}, have no receipt"
         if failed:
             raise RunStopped(f"{self._name} broke: {failed[:600]}; {left}; its log is {self._log_path}")
@@ -126,7 +134,10 @@ class Driver:
         return self._submitted.runner if self._submitted else "Beam's runner"
 
     def close(self) -> None:
-        """Cancels what would go on elsewhere, and ends every process that was started here."""
+        """Cancels what would go on elsewhere, and ends every process that was started here.
+
+        The log stays where an error names it.
+        """
         pid = self._process.pid
         if self._ended is None and self._submitted is not None and self._submitted.is_remote:
             self._cancel()
@@ -138,6 +149,8 @@ class Driver:
                 self._process.kill()
         self._process.join(10)
         self._connection.close()
+        if not self._is_log_named:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _cancel(self) -> None:
         try:
@@ -147,20 +160,15 @@ class Driver:
             log.warning("%s could not be told to cancel the job", self._name)
 
 
-def _raise_dead(ended: Ended) -> None:
-    """The worst of what the workers said; by class alone where the runner brought no texts back."""
-    found: list[ProvoiceError] = []
-    for text in ended.dead_texts:
-        name, _, said = text.partition(": ")
-        found.append(_error(name, said))
-    if not found:
-        for name in ended.counters:
-            if name.startswith("dead_"):
-                found.append(_error(name.removeprefix("dead_"), "the runner did not bring back what it said"))
-    for kind in _FIRST_TO_TELL:
-        for error in found:
-            if isinstance(error, kind):
-                raise error
+def worst(ended: Ended) -> ProvoiceError | None:
+    """The worst of what the workers raised; by its class alone where the runner brought no texts back."""
+    said = [text.partition(": ")[::2] for text in ended.dead_texts] or [
+        (name.removeprefix("dead_"), "the runner did not bring back what it said")
+        for name in ended.counters
+        if name.startswith("dead_")
+    ]
+    found = [_error(name, text) for name, text in said]
+    return next((error for kind in _FIRST_TO_TELL for error in found if isinstance(error, kind)), None)
 
 
 def _error(name: str, said: str) -> ProvoiceError:

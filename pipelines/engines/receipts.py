@@ -26,6 +26,8 @@ class Poll(Generic[Receipt]):
 
     def __call__(self) -> Iterator[Receipt]:
         """What is new, each once; one listing. The next pause grows with the age of the job and what this one took."""
+        if not self.outstanding:
+            return
         began = time.monotonic()
         for name, receipt in self._work.receipts(_AllBut(self.outstanding)):
             if self.outstanding.pop(name, None) is not None:

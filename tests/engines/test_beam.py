@@ -14,10 +14,12 @@ pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
 
 from pipelines.engines import beam
 from pipelines.engines.beam_config import BeamConfig
+from pipelines.engines.beam_driver import Ended
 from pipelines.engines.beam_options import engine_processes, parse_options, resource_hints, runner_of
+from pipelines.engines.beam_watch import worst
 from pipelines.engines.contract import Settings, Task
 from pipelines.engines.receipts import Poll
-from schemas.errors import ConfigError, ConsentError, LakeError, RunStopped
+from schemas.errors import AlreadyExists, ConfigError, ConsentError, LakeError, RunStopped
 from tests.engines.folder_work import FolderWork, tasks_of
 from tests.servers.go_build import go_binary
 
@@ -42,7 +44,8 @@ def names_from(names, folder, *options, **config):
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left_running():
+def _nothing_is_left_running(tmp_path_factory, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("temporary")))
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     yield
     left = [p for p in psutil.Process().children(recursive=True) if p.pid not in before]
@@ -50,9 +53,14 @@ def _nothing_is_left_running():
     assert [line for line in told if not any("multiprocessing" in word for word in line[1])] == []
 
 
-def test_receipts_of_this_job_and_of_no_other(tmp_path):
+def test_receipts_of_this_job_and_of_no_other_and_an_error_at_the_end(tmp_path):
     FolderWork(str(tmp_path)).open().run(Task("done-earlier", 1.0))
-    assert names_from(["done-1", "done-2", "slow-3"], tmp_path) == ["done-1", "done-2", "slow-3"]
+    receipts = beam.run(tasks_of(["done-1", "lake-2", "slow-3"]), FolderWork(str(tmp_path)), settings())
+    seen: list[str] = []
+    with pytest.raises(LakeError, match=r"^the store said something odd$") as caught:
+        seen.extend(done.name for done in receipts)
+    assert type(caught.value) is LakeError
+    assert sorted(seen) == ["done-1", "slow-3"]
 
 
 def test_without_tasks_nothing_is_started(tmp_path):
@@ -60,17 +68,20 @@ def test_without_tasks_nothing_is_started(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "error", "text"),
+    ("ended", "error", "text"),
     [
-        (("done-1", "lake-2", "done-3"), LakeError, "the store said something odd"),
-        (("done-1", "lake-2", "consent-3", "stopped-4"), ConsentError, "the ledger is missing"),
-        (("fault-1", "done-2"), RunStopped, "a worker failed with ValueError: a fault of ours, in two"),
+        (Ended("DONE", dead_texts=("LakeError: no", "RunStopped: a: b", "ConsentError: gone")), ConsentError, "gone"),
+        (Ended("DONE", dead_texts=("LakeError: no", "RunStopped: a: b")), RunStopped, "a: b"),
+        (Ended("DONE", dead_texts=("AlreadyExists: it is there",)), AlreadyExists, "it is there"),
+        (Ended("DONE", dead_texts=("KeyError: 'x'",)), RunStopped, "a worker failed with KeyError: 'x'"),
+        (Ended("DONE", counters={"dead": 2, "dead_ConsentError": 2}), ConsentError, "the runner did not bring back"),
     ],
 )
-def test_what_the_workers_raised_is_raised(tmp_path, names, error, text):
-    with pytest.raises(error, match=text) as caught:
-        names_from(names, tmp_path)
-    assert type(caught.value) is error
+def test_the_worst_is_told(ended, error, text):
+    found = worst(ended)
+    assert type(found) is error
+    assert str(found).startswith(text)
+    assert worst(Ended("DONE", counters={"receipts": 3})) is None
 
 
 @pytest.mark.long
@@ -88,6 +99,7 @@ def test_a_runner_that_hangs_is_ended(tmp_path):
     assert (tmp_path / "done-2.json").exists()
 
 
+@pytest.mark.long
 def test_a_task_within_its_deadline_is_no_hang(tmp_path):
     tasks = [Task("slow-1", 1.0, deadline_s=60.0)]
     work = FolderWork(str(tmp_path))

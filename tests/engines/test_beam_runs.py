@@ -123,7 +123,7 @@ def test_a_killed_process_ends_the_run_which_is_resumed_to_the_same_lake(tmp_pat
     began = time.monotonic()
     running = psutil.Popen(
         command(raw, lake, *options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        env={**os.environ, "PYTHONPATH": os.getcwd(), "TMPDIR": str(tmp_path)},
     )  # fmt: skip
     _until_committed(lake, 2)
     started = running.children(recursive=True)
