@@ -54,7 +54,8 @@ class Standing:
 
 
 _FIGURES = """
-select run_number, count(*)::bigint as committed, round(sum(cpu_s), 3) as cpu_s, round(sum(wall_s), 3) as wall_s,
+select run_number, count(*) filter (sources > 0)::bigint as committed,
+    round(sum(cpu_s), 3) as cpu_s, round(sum(wall_s), 3) as wall_s,
     min(committed_at) as first_commit, max(committed_at) as last_commit, count(*) filter (attempt > 1) as retried_units,
     arg_max({'at': committed_at, 'wall_s': wall_s, 'audio_s': source_s}, committed_at, $1) as newest,
     sum(sources)::bigint as sources, sum(emitted)::bigint as emitted, sum(erased)::bigint as erased,
