@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import shutil
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -249,10 +250,8 @@ def test_killed_at_any_effect_it_is_finished_by_the_next(step, replaced, tmp_pat
         lake = _copy(replaced, tmp_path / str(died))
         with pytest.MonkeyPatch.context() as patched:
             left = _dying(patched, died)
-            try:
+            with suppress(Died):
                 sweep(lake, superseded=True)
-            except Died:
-                pass
         if left[0] >= 0:
             break
         assert counted(lake) == before
