@@ -22,13 +22,22 @@ class WorkDir:
         where = Path(parent or tempfile.gettempdir())
         where.mkdir(parents=True, exist_ok=True)
         sweep(where)
-        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=where))
-        self._lock: IO[bytes] = (self.path / _LOCK).open("wb")
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.path, self._lock = _locked(where)
 
     def close(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
         self._lock.close()
+
+
+def _locked(where: Path) -> tuple[Path, IO[bytes]]:
+    """A new folder and its lock; made again where another process swept it before the lock was taken."""
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=where))
+        lock = (path / _LOCK).open("wb")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (path / _LOCK).exists():
+            return path, lock
+        lock.close()
 
 
 def sweep(where: Path) -> None:
