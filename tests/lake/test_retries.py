@@ -13,7 +13,7 @@ import requests
 from gcsfs.retry import HttpError
 
 from lake import clients, listing, retries
-from lake.ranged import RangedFile, read_range
+from lake.ranged import RangedFile, RangedFileSystem, read_range
 from lake.retries import PATIENCE_S, retried
 from lake.storage import Missing, Root
 from lake.store_errors import ShortRead, in_one_line, is_transient
@@ -207,6 +207,37 @@ def test_a_file_is_read_by_ranges_each_whole_or_not_at_all(root, pauses, monkeyp
         file.read(10)
     with pytest.raises(Missing), root.open("none"):
         pass
+
+
+def test_what_others_read_through_us_is_asked_again_too(root, pauses, monkeypatch):
+    root.create("a.parquet", b"data")
+    store = RangedFileSystem(root.filesystem, 4)
+    for method in ("info", "cat_file", "glob"):
+        monkeypatch.setattr(root.filesystem, method, once(getattr(root.filesystem, method)), raising=False)
+    uri = root.uri_of("a.parquet")
+    with store.open(uri) as file:
+        assert (file.seek(1), file.read()) == (1, b"ata")
+    assert (store.size(uri), store.exists(uri), store.exists(f"{uri}x")) == (4, True, False)
+    assert [path.rpartition("/")[2] for path in store.glob(root.uri_of("*.parquet"))] == ["a.parquet"]
+    assert store.modified(uri) is not None
+    assert len(pauses) == 3
+    with pytest.raises(OSError, match="read only"):
+        store.open(uri, "wb")
+    with pytest.raises(FileNotFoundError):
+        store.open(f"{uri}x")
+
+
+def once(plain):
+    """`plain`, whose first call finds the store busy."""
+    calls = []
+
+    def call(*args, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            raise BUSY
+        return plain(*args, **options)
+
+    return call
 
 
 def test_a_range_that_never_comes_whole_is_an_error_and_not_a_short_read(pauses):
