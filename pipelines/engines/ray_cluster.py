@@ -6,8 +6,10 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ TOKEN = secrets.token_hex(32)
 """Of every Ray that this process starts: Ray's own code reads it once. Nobody else has it, and no file."""
 _AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
+_PRIVATE = {"RAY_USAGE_STATS_ENABLED": "0"}
 QUIET = {
     # Ray prints on the driver's stdout that a worker died, whatever `log_to_driver` says; we say it in words of ours.
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
@@ -60,6 +63,7 @@ def connected(settings: Settings) -> Iterator[Any]:
                 _join(ray, settings, stack)
         except (OSError, RuntimeError, ValueError, TypeError, ray.exceptions.RayError) as error:
             raise ConfigError(_complaint(settings.ray, error)) from error
+        _end_when_told(stack)
         yield ray
 
 
@@ -70,9 +74,8 @@ def one_line(error: object, most: int = 400) -> str:
 
 
 def _imported(config: RayConfig) -> Any:
-    for name, value in QUIET.items() if not config.logs else ():
+    for name, value in (_PRIVATE | ({} if config.logs else QUIET)).items():
         os.environ.setdefault(name, value)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
     except ImportError as error:
@@ -104,6 +107,18 @@ def _join(ray: Any, settings: Settings, stack: contextlib.ExitStack) -> None:
     _probe(str(settings.ray.address))
     stack.callback(ray.shutdown)
     ray.init(address=settings.ray.address, runtime_env=runtime_env(settings.ray), **_words(settings))
+
+
+def _end_when_told(stack: contextlib.ExitStack) -> None:
+    """SIGTERM ends the run as Ctrl-C does, its workers with it. Ray's own handler prints a stack and aborts."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    stack.callback(signal.signal, signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _words(settings: Settings) -> dict[str, Any]:
@@ -143,7 +158,7 @@ def _probe(address: str) -> None:
     if not colon or not port.isdigit():
         return  # `auto`, say
     with socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_S) as there:
-        if os.environ.get("RAY_USE_TLS", "0") not in ("0", ""):
+        if os.getenv("RAY_USE_TLS", "0") not in ("0", ""):
             return
         there.sendall(_HTTP2_OPENING)
         answer = there.recv(9)

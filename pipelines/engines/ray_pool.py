@@ -153,6 +153,11 @@ class Pool(Generic[Receipt]):
         except errors.RayTaskError as error:
             raise fault(error, when) from error
         except errors.RayError as error:  # the process, its node, or the way to it
+            if getattr(error, "actor_init_failed", False):
+                # Our actors do nothing there, so it was not found, or what it imports.
+                raise ConfigError(
+                    f"engine ray: the workers lack a package: {_last(error)}; docs/ray.md says how they get it"
+                ) from error
             return _Died(_why(error))
         if isinstance(answer, Failure):
             raise answer.error
@@ -197,9 +202,16 @@ def fault(error: Any, when: str) -> ProvoiceError:
     return RunStopped(f"a Ray worker failed {when} with {type(cause).__name__}: {one_line(cause)}")
 
 
+def _last(error: Exception) -> str:
+    """The line of a traceback that says what was wrong."""
+    said = [line for line in str(error).splitlines() if "Error: " in line]
+    return one_line(said[-1] if said else error)
+
+
 def _why(error: Exception) -> str:
-    """How an actor died, without what Ray calls it."""
-    lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
+    """How an actor died, without what Ray calls it and what it thinks of the kernel."""
+    said, _, _ = str(error).partition(" Some common causes include")
+    lines = [line for line in said.splitlines() if not line.startswith("\t")]
     return one_line(" ".join(lines[1:] or lines), 300)
 
 

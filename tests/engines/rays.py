@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import tempfile
@@ -39,6 +40,9 @@ def cluster(cpus: int, gpus: int = 0) -> Iterator[Any]:
         yield made
     finally:
         made.shutdown()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Ray leaves its sockets and log files to the collector
+            gc.collect()
         shutil.rmtree(folder, ignore_errors=True)
         for name, value in kept.items():
             os.environ.pop(name, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
@@ -15,6 +16,7 @@ import ray
 import yaml
 
 from pipelines.config import load_config
+from pipelines.engines import ray_pool
 from pipelines.engines.contract import Settings
 from pipelines.engines.ray import run as ray_run
 from pipelines.engines.ray_cluster import PACKAGES, runtime_env
@@ -138,6 +140,15 @@ def test_a_task_whose_workers_always_die_stops_the_run_by_name(pool, acts):
 def test_workers_that_die_while_they_open_stop_the_run(pool, acts):
     with pytest.raises(RunStopped, match="workers die before they are ready"):
         pool("a", acts(at_opening="die"))
+
+
+def test_workers_that_lack_our_packages_are_a_wrong_request(pool, acts, tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").write_text("class UnitActor:\n    def open(self, work): ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(ray_pool, "UnitActor", importlib.import_module("only_here").UnitActor)
+    with pytest.raises(ConfigError, match=r"lack a package: .*No module named 'only_here'.*docs/ray.md") as caught:
+        pool("a", acts())
+    assert "\n" not in str(caught.value)
 
 
 def test_what_does_not_fit_yet_is_not_waited_for(pool, acts):

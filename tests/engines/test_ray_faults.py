@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -175,13 +176,24 @@ def test_each_poison_costs_its_own_source_and_the_run_ends_by_itself(raw, there,
 
 
 def started(raw: Path, lake: Path, *settings: str) -> psutil.Popen:
-    """`provoice run` as a person starts it, and its processes once units are committed."""
-    sets = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
-    words = ["run", "configs/explore.yaml", "--source", f"raw={raw}", "--lake", str(lake), "--engine", "ray", *sets]
+    """`provoice run` as a scheduler starts it, once units are committed."""
+    sets = [word for setting in (*SETTINGS, "engine=ray", *settings) for word in ("--set", setting)]
+    words = [
+        "run",
+        "configs/explore.yaml",
+        "--source",
+        f"raw={raw}",
+        "--lake",
+        str(lake),
+        "--engine",
+        "ray",
+        "--json",
+        *sets,
+    ]
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "TMPDIR": str(lake.parent)}
     made = psutil.Popen(
-        [sys.executable, "-m", "provoice", *words], stderr=subprocess.PIPE, text=True, env=environment,
-        start_new_session=True,
+        [sys.executable, "-m", "provoice", *words], stdout=(lake.parent / "stdout").open("w"), stderr=subprocess.PIPE,
+        text=True, env=environment, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while not (lake / "runs").exists() or sum(len(committed_units(Lake.open(str(lake)), r)) for r in run_ids(lake)) < 3:
@@ -191,6 +203,13 @@ def started(raw: Path, lake: Path, *settings: str) -> psutil.Popen:
     return made
 
 
+def ended(driver: psutil.Popen) -> tuple[str, int]:
+    """What it said, and its exit code."""
+    with driver.stderr:
+        said = driver.stderr.read()
+    return said, driver.wait(60)
+
+
 def run_ids(lake: Path) -> list[str]:
     return [json.loads(path.read_text())["run_id"] for path in lake.glob("runs/*/run.0.json")]
 
@@ -198,6 +217,17 @@ def run_ids(lake: Path) -> list[str]:
 def gone(processes: Sequence[psutil.Process]) -> bool:
     _, alive = psutil.wait_procs(processes, timeout=30)
     return not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_what_is_printed_is_the_account_and_our_own_words(raw, tmp_path):
+    driver = started(raw, tmp_path / "lake")
+    kill(actors()[:1])
+    said, code = ended(driver)
+    assert code == 0, said
+    assert json.loads((tmp_path / "stdout").read_text())["emitted"] == UNITS
+    assert len(re.findall("its worker died: ", said)) == 1
+    for word in ("raylet", "Traceback", "WARNING: ", "INFO worker.py"):
+        assert word not in said
 
 
 def is_agent(process: psutil.Process) -> bool:
@@ -217,12 +247,11 @@ def test_a_ray_of_our_own_ends_with_the_run(raw, undisturbed, tmp_path, how):
     else:
         driver.send_signal(how)
     began, ending = time.monotonic(), f"_{driver.pid}"
-    said = driver.stderr.read()
-    code = driver.wait(60)
+    said, code = ended(driver)
     print(f"\n{how.name}: exit {code} after {time.monotonic() - began:.1f} s")
     assert gone(below)
+    assert code == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[how]
     if how == signal.SIGINT:
-        assert code == 130
         assert "resume with: provoice run" in said
     if how != signal.SIGKILL:
         assert "Traceback" not in said
@@ -236,8 +265,7 @@ def test_a_cluster_that_was_there_stays(raw, there, tmp_path):
     at_work = actors()
     assert at_work
     os.killpg(driver.pid, signal.SIGINT)
-    assert driver.wait(60) == 130
-    driver.stderr.close()
+    assert ended(driver)[1] == 130
     assert gone(at_work)
     work = Acts(str(tmp_path / "notes"))
     settings = Settings(ray=RayConfig(address=there.address, memory_per_worker_bytes=1 << 28))
