@@ -108,3 +108,24 @@ def test_what_was_said_is_one_line():
     assert in_one_line(PermissionError(13, "Permission denied", "/a/b")) == "Permission denied"
     assert in_one_line(RuntimeError("two\n  lines")) == "two lines"
     assert in_one_line(TimeoutError()) == "TimeoutError"
+
+
+def test_gcs_is_sent_what_is_small_in_one_request_but_never_what_holds_its_boundary(store, monkeypatch):
+    sent = []
+    monkeypatch.setattr(store, "pipe_file", lambda path, data, mode: sent.append((data, mode)), raising=False)
+    remote_create.create(store, "gs", "bucket/small", b"data")
+    assert sent == [(b"data", "create")]
+    remote_create.create(store, "gs", "bucket/odd", b"a\n--==0==\nb")
+    remote_create.create(store, "gs", "bucket/big", bytes(1 + (32 << 20)))
+    assert (len(sent), sorted(store.objects)) == (1, ["bucket/big", "bucket/odd"])
+
+
+def test_an_upload_whose_end_was_not_heard_of_is_refused_by_its_own_object(store, monkeypatch):
+    def gone(*_, **__):
+        raise FileNotFoundError("no such upload")
+
+    monkeypatch.setattr(store, "open", gone, raising=False)
+    for is_there, expected in ((True, FileExistsError), (False, FileNotFoundError)):
+        monkeypatch.setattr(store, "exists", lambda _, is_there=is_there: is_there, raising=False)
+        with pytest.raises(expected):
+            create(store, b"data")
