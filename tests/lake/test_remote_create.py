@@ -112,7 +112,7 @@ def test_what_was_said_is_one_line():
 
 def test_gcs_is_sent_what_is_small_in_one_request_but_never_what_holds_its_boundary(store, monkeypatch):
     sent = []
-    monkeypatch.setattr(store, "pipe_file", lambda path, data, mode: sent.append((data, mode)), raising=False)
+    monkeypatch.setattr(store, "pipe_file", lambda _, data, mode: sent.append((data, mode)), raising=False)
     remote_create.create(store, "gs", "bucket/small", b"data")
     assert sent == [(b"data", "create")]
     remote_create.create(store, "gs", "bucket/odd", b"a\n--==0==\nb")
