@@ -49,6 +49,7 @@ class Cluster:
     """`host:port`: what a job server takes as its master."""
     folder: Path
     stack: ExitStack
+    job_manager: JavaProcess | None = None
     task_managers: list[JavaProcess] = field(default_factory=list)
 
     def get(self, path: str) -> Any:
@@ -115,7 +116,7 @@ def cluster(folder: Path, task_managers: int = 1, settings: Mapping[str, str] | 
     (folder / "conf" / "config.yaml").write_text(text)
     with ExitStack() as stack:
         made = Cluster(f"{_HOST}:{rest_port}", folder, stack)
-        stack.enter_context(
+        made.job_manager = stack.enter_context(
             java_running(
                 _JOB_MANAGER, "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
                 cluster_jars(), ["--configDir", str(folder / "conf")],

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -44,9 +44,12 @@ class JavaProcess:
     process: subprocess.Popen[bytes]
     log: Path
     folder: Path
+    orphans: list[psutil.Process] = field(default_factory=list)
+    """What it had started when it was killed."""
 
     def kill(self) -> None:
-        """SIGKILL, as a machine that is gone: what it had started hears nothing of it."""
+        """SIGKILL: what it had started hears nothing of it."""
+        self.orphans.extend(self.workers())
         self.process.kill()
         self.process.wait()
 
@@ -108,7 +111,7 @@ def _wait_until_ready(running: JavaProcess, is_ready: Callable[[], bool], out: P
 
 def _end(running: JavaProcess) -> None:
     """Workers too: they notice that their engine is gone, but each in its own time."""
-    started = running.workers()
+    started = [*running.orphans, *running.workers()]
     running.process.terminate()
     try:
         running.process.wait(20)

@@ -26,10 +26,14 @@ from tests.servers.go_build import go_binary
 from tests.servers.processes import free_port, tied
 
 BOOT = "github.com/apache/beam/sdks/v2/python/container@v2.77.0"
-# Without a folder of its own, two TaskManagers of one machine stage into the same /tmp/staged.
-_BOOT_SCRIPT = (
-    '#!/bin/sh\nmkdir -p "$PROVOICE_TEST_STAGED"\nexec {boot} --semi_persist_dir "$PROVOICE_TEST_STAGED" "$@"\n'
-)
+# A folder of its own, for two TaskManagers of one machine would stage into the same /tmp/staged. The boot program goes on
+# for minutes after its TaskManager was killed, and starts worker after worker; in a container they end together.
+_BOOT_SCRIPT = """#!/bin/sh
+mkdir -p "$PROVOICE_TEST_STAGED"
+engine=$PPID
+(while kill -0 $engine && kill -0 $$; do sleep 1; done; kill -9 $$) 2>/dev/null &
+exec {boot} --semi_persist_dir "$PROVOICE_TEST_STAGED" "$@"
+"""
 _WAIT_S = 60.0
 
 

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
+from tests.engines.flink_jars import cluster_jars, job_server_jars
 from tests.engines.flink_job_server import LOOPBACK, job_server
 from tests.engines.flink_runs import KEPT, SETTINGS, flink, in_process, provoice, told, words
 from tests.engines.flink_workers import installed_in, process_options, wheel, worker_pool
+from tests.imports import ROOT
 from tests.runs import digests, run
 from tests.speech import folder_of_clips
 
@@ -43,6 +48,30 @@ def golden(raw, tmp_path_factory) -> dict[str, str]:
 
 def is_complete(account) -> bool:
     return account.committed == account.units == account.counts.emitted == UNITS and account.counts.is_conserved
+
+
+_UNTIL_KILLED = """
+import sys
+from pathlib import Path
+from tests.engines.flink_runs import flink
+with flink(Path(sys.argv[1]), 1) as made:
+    print(*(one.process.pid for one in (made.server.java, made.cluster.job_manager, *made.cluster.task_managers)))
+    sys.stdout.flush()
+    sys.stdin.read()
+"""
+
+
+def test_nothing_of_flink_outlives_a_test_that_is_killed(tmp_path):
+    assert [*job_server_jars(), *cluster_jars()]  # skips where there are none, which the other process could not
+    command = [sys.executable, "-c", _UNTIL_KILLED, str(tmp_path / "flink")]
+    test = subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with test:
+        assert test.stdout
+        started = [psutil.Process(int(pid)) for pid in test.stdout.readline().split()]
+        assert [one.name() for one in started] == ["java"] * 3
+        test.kill()
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert not alive
 
 
 def test_inside_the_job_server(raw, golden, tmp_path):

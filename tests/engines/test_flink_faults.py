@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipelines.engines import beam
@@ -96,6 +98,10 @@ def test_a_task_manager_is_gone_and_the_job_begins_again(two, raw, golden, tmp_p
     account = json.loads(out)
     assert (account["sources"], account["emitted"]) == (UNITS, UNITS)
     assert digests(lake) == golden
+    orphans = two.cluster.task_managers[0].orphans
+    assert orphans
+    _, alive = psutil.wait_procs(orphans, timeout=30)
+    assert not alive, "Beam's workers outlive their TaskManager"
     tried, restarts = attempts(notes), two.cluster.restarts()
     before_s, after_s = killed_at - began, time.monotonic() - killed_at
     print(f"\na TaskManager killed after {before_s:.0f} s; {after_s:.0f} s more, {restarts} restart(s)")
@@ -144,6 +150,27 @@ def test_the_job_server_is_gone(raw, golden, tmp_path):
             with told("stopped after"):
                 _, err = process.communicate(timeout=300)
     _stopped_and_resumes(process.returncode, err, raw, lake)
+    assert digests(lake) == golden
+
+
+def test_the_job_server_of_a_cluster_is_gone(two, raw, golden, tmp_path):
+    """The job goes on without it, beside the one that resumes; whoever is first commits, and nothing is doubled."""
+    notes, lake = tmp_path / "notes", tmp_path / "lake"
+    with job_server(tmp_path / "flink", two.cluster.rest) as server:
+        options = replace(two, server=server).processes(**{NOTES: str(notes)})
+        with provoice(words(raw, lake, SLOW, "--engine", "beam", "--", *options)) as process:
+            wait_for_commits(lake, 3, process)
+            server.java.kill()
+            with told("job server of a cluster killed: stopped"):
+                _, err = process.communicate(timeout=300)
+        assert two.cluster.jobs()[0]["state"] == "RUNNING"
+        _stopped_and_resumes(process.returncode, err, raw, lake)
+    assert digests(lake) == golden
+    deadline = time.monotonic() + 120
+    while two.cluster.jobs()[0]["state"] == "RUNNING" and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert two.cluster.jobs()[0]["state"] == "FINISHED"
+    assert commits(lake) == UNITS
     assert digests(lake) == golden
 
 
