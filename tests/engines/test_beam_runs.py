@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,14 +18,10 @@ import pytest
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
 
-import apache_beam as beam
-from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
-
-from lake.runs import find_run, read_plan_units
-from pipelines.engines.beam_transform import PrepareUnits
-from pipelines.engines.contract import Task
+from pipelines.engines.beam_process import figures
+from pipelines.engines.beam_transform import DEAD, DEAD_TEXTS
 from pipelines.run import execute, start
-from pipelines.worker import PrepareWork
+from schemas.records import Counts
 from tests.engines.test_beam import IN_TWO, prism
 from tests.runs import QUICK, digests, request_for, rows, run
 from tests.speech import folder_of_clips
@@ -42,42 +39,37 @@ def raw(tmp_path_factory):
     return folder_of_clips(tmp_path_factory.mktemp("beam") / "raw", CLIPS, seconds=3)
 
 
-def test_units_in_a_pipeline_of_ones_own(raw, tmp_path):
-    """What docs/beam.md shows."""
-    request = request_for(raw, tmp_path / "lake", settings=SETTINGS)
-    lake, config = request.lake, request.config
-    run_id = start(request).run.run_id
-
-    planned = find_run(lake, run_id)
-    units = [Task(unit.unit_id, unit.estimated_s, unit.deadline_s) for unit in read_plan_units(lake, planned)]
-    work = PrepareWork(lake.root.uri, run_id, planned.number, config.model_dump(mode="json"))
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        receipts, dead = pipeline | PrepareUnits(units, work, processes=2)
-        seconds = receipts | beam.Map(lambda commit: commit["receipt"]["counts"]["utterance_s"])
-        _ = seconds | beam.CombineGlobally(sum) | beam.Map(lambda s: (tmp_path / "seconds").write_text(f"{s:.3f}"))
-        _ = dead | beam.Map(lambda unit: (tmp_path / "dead").write_text(unit["text"]))
-    found = pipeline.result.metrics().query()["counters"]
-
-    assert not (tmp_path / "dead").exists()
-    account = execute(request, start(request) or _resumed(request, run_id), lambda _: None)
-    assert (tmp_path / "seconds").read_text() == f"{account.counts.utterance_s:.3f}"
-    assert run(raw, tmp_path / "here", settings=SETTINGS).units == CLIPS
-    assert digests(tmp_path / "lake") == digests(tmp_path / "here")
-    figures = {m.key.metric.name: m.committed for m in found if m.key.metric.namespace == "provoice"}
+def test_the_pipeline_that_the_docs_show(raw, tmp_path, capsys):
+    """Its figures are the account's, and its lake is the one that the engine `local` makes."""
+    page = (Path(__file__).parents[2] / "docs" / "beam.md").read_text()
+    (shown,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    lake = tmp_path / "lake"
+    shown = shown.replace("gs://bucket/lake", str(lake)).replace("gs://bucket/raw", str(raw))
+    names: dict[str, object] = {"__name__": "example"}
+    exec(compile(shown, "docs/beam.md", "exec"), names)
+    account = names["account"]
     counts = account.counts
+    assert capsys.readouterr().out.splitlines() == [
+        f"{counts.utterance_s:.1f} s of utterances", f"{counts.utterances} utterances of {CLIPS} sources",
+    ]  # fmt: skip
+    assert run(raw, tmp_path / "here", settings=("diarize.backend=single",)).counts == counts
+    assert digests(lake) == digests(tmp_path / "here")
+
+    found = names["pipeline"].result.metrics().query()["counters"]
+    figures = {m.key.metric.name: m.committed for m in found if m.key.metric.namespace == "provoice"}
     assert figures["receipts"] == account.units
-    assert figures["sources"] == counts.sources
-    assert figures["emitted"] == counts.emitted
-    assert figures["utterances"] == counts.utterances
-    assert figures["source_bytes"] == counts.source_bytes
+    assert {name: figures[name] for name in ("sources", "emitted", "erased", "utterances", "source_bytes")} == {
+        "sources": CLIPS, "emitted": counts.emitted, "erased": 0, "utterances": counts.utterances,
+        "source_bytes": counts.source_bytes,
+    }  # fmt: skip
     assert figures["utterance_ms"] == pytest.approx(1000 * counts.utterance_s, abs=CLIPS)
 
 
-def _resumed(request, run_id):
-    """Every unit is committed: what is left is to account for it."""
-    from pipelines.run import Started
-
-    return Started(find_run(request.lake, run_id), is_resumed=True)
+def test_every_counter_is_in_the_docs():
+    page = (Path(__file__).parents[2] / "docs" / "beam.md").read_text()
+    reasons = {"rejected": {"silent": 1}, "held": {"no_grant": 1}, "utterances_rejected": {"too_short": 1}}
+    for name in (*figures({"counts": Counts(**reasons).model_dump()}), DEAD, DEAD_TEXTS, "receipts"):
+        assert f"`{name}`" in page
 
 
 def on_beam(raw, lake, *options, settings=SETTINGS, catalogue=None):

@@ -86,6 +86,15 @@ def test_windows_and_timestamps_of_the_tasks_stay(tmp_path):
     pipeline.run().wait_until_finish()
 
 
+def test_hints_reach_the_runner(tmp_path):
+    pipeline = beam.Pipeline(runner=FnApiRunner())
+    hints = {"accelerator": "type:nvidia-l4;count:1", "min_ram": "16GB"}
+    _ = pipeline | PrepareUnits(tasks_of(["done-1"]), FolderWork(str(tmp_path)), resource_hints=hints)
+    environments = pipeline.to_runner_api().components.environments.values()
+    found = [dict(environment.resource_hints) for environment in environments if environment.resource_hints]
+    assert [sorted(hint.values()) for hint in found] == [[b"16000000000", b"type:nvidia-l4;count:1"]]
+
+
 def test_tasks_travel_in_few_bytes_and_in_order():
     tasks = [Task(f"{n:07d}-{n * 2654435761 % (1 << 48):012x}", 700.5 - n, 2700.0) for n in range(12_000)]
     chunks = list(packed(tasks))
