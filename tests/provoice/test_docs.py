@@ -19,7 +19,7 @@ from tests.doc_tables import DOCS, commands, made_parts, remade, tables
 from transforms.reverberation import Reverberation, trust_flags
 
 PACKAGES = ("schemas", "transforms", "lake", "pipelines", "provoice")
-INNER_VARIABLES = {"PYTHONSAFEPATH"}
+INNER_VARIABLES = {"PYTHONPATH", "PYTHONSAFEPATH"}
 """Set for our own worker processes, and no business of a user's."""
 
 PAGES = sorted(DOCS.glob("*.md"))
