@@ -26,8 +26,8 @@ from tests.servers.go_build import go_binary
 from tests.servers.processes import free_port, tied
 
 BOOT = "github.com/apache/beam/sdks/v2/python/container@v2.77.0"
-# A folder of its own, for two TaskManagers of one machine would stage into the same /tmp/staged. The boot program goes on
-# for minutes after its TaskManager was killed, and starts worker after worker; in a container they end together.
+# A folder of its own, for two TaskManagers of one machine would stage into the same /tmp/staged. The boot program goes
+# on for minutes after its TaskManager was killed, and starts worker after worker; in a container they end together.
 _BOOT_SCRIPT = """#!/bin/sh
 mkdir -p "$PROVOICE_TEST_STAGED"
 engine=$PPID
