@@ -17,8 +17,8 @@ from schemas.model import parse
 from schemas.records import RunRecord, StoredObject
 
 __all__ = [
-    "PlannedUnit", "create_run", "find_run", "list_runs", "plan_batches", "put_plan", "read_plan_units", "read_unit",
-    "reread_run", "revise_run",
+    "PlannedUnit", "create_run", "find_run", "list_runs", "plan_batches", "put_plan", "read_plan_units", "read_run",
+    "read_unit", "reread_run", "revise_run",
 ]  # fmt: skip
 
 _RECORD = re.compile(r"runs/(?P<number>\d{6,})/run\.(?P<generation>\d+)\.json")
@@ -41,6 +41,12 @@ def list_runs(lake: Lake) -> list[RunRecord]:
 def find_run(lake: Lake, run_id: str) -> RunRecord | None:
     """The run called `run_id`."""
     return next((run for run in list_runs(lake) if run.run_id == run_id), None)
+
+
+def read_run(lake: Lake, number: int) -> RunRecord:
+    """The run of that number in its highest generation; costs no listing. Raises Missing where there is none."""
+    path = layout.run_path(number, 0)
+    return reread_run(lake, _parsed(lake, path, lake.root.read(path)))
 
 
 def reread_run(lake: Lake, run: RunRecord) -> RunRecord:

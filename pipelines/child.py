@@ -88,7 +88,7 @@ def _open(spec: JobSpec) -> Any:
     _one_thread()
     never_import_pandas_for_a_question()
     from lake.lake import Lake
-    from lake.runs import list_runs
+    from lake.runs import read_run
     from pipelines.config import Config
     from pipelines.unit import UnitJob
     from schemas.model import parse
@@ -98,8 +98,7 @@ def _open(spec: JobSpec) -> Any:
     soft = 4 * config.limits.memory_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (soft, soft))
     lake = Lake.open(spec.lake_uri)
-    run = next(run for run in list_runs(lake) if run.number == spec.run_number)
-    job = UnitJob(lake, run, config, Path(spec.work_dir))
+    job = UnitJob(lake, read_run(lake, spec.run_number), config, Path(spec.work_dir))
     job.open()
     return job
 
