@@ -21,7 +21,7 @@ from schemas.errors import AlreadyExists, ConfigError, LakeError
 from schemas.records import Commit, Counts, StoredObject
 from tests.builders import ANNA, BEN, BOTH, DORA, small_lake, write_run
 from tests.collected import HEX, check_promises, later, orphans, paths, sweep
-from tests.histories import answers
+from tests.histories import answers, commit_unit
 from tests.releases import crowd
 
 
@@ -276,6 +276,24 @@ def test_snapshots_runs_and_commits_that_come_meanwhile_lose_nothing(point, tmp_
         _before(patched, point, Meanwhile())
         sweep(made.lake, superseded=True)
     check_promises(made.lake)
+
+
+def test_commits_are_read_after_objects_are_listed(tmp_path, monkeypatch):
+    """An erasure as the listing begins: it shows the new generation's objects, so their commit must be seen, too."""
+    lake = Lake.create_or_open(str(tmp_path / "lake"))
+    run = write_run(lake, tmp_path, [[ANNA, BEN]], run_id="r")
+    real, listed = Root.list, []
+
+    def erase_first(self, prefix="", unfinished=False):
+        if unfinished and not listed:
+            listed.append(self)
+            commit_unit(lake, run, 0, [ANNA, BEN], tmp_path, kept=[BEN])
+        return real(self, prefix, unfinished)
+
+    monkeypatch.setattr(Root, "list", erase_first)
+    assert sweep(lake).swept["unit"].objects == 3  # those of the generation before
+    assert listed
+    check_promises(lake)
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------
