@@ -115,8 +115,8 @@ class Pool(Generic[Receipt]):
         return f"each asks for {asked} and the nodes have {found} in all; lower ray.*_per_worker, or add nodes"
 
     def _opened(self, ref: Any) -> None:
-        actor = self._opening.pop(ref)
         heard = self._heard(ref, "while it opened")
+        actor = self._opening.pop(ref)  # only now: where that raised, `close` ends it
         if isinstance(heard, _Died):
             self._kill(actor)
             self._stillborn += 1
@@ -128,8 +128,9 @@ class Pool(Generic[Receipt]):
 
     def _done(self, ref: Any) -> Receipt | None:
         """The receipt; None where the actor died, and its task waits again."""
-        actor, task = self._in_hand.pop(ref)
+        actor, task = self._in_hand[ref]
         heard = self._heard(ref, f"on unit {task.name}")
+        del self._in_hand[ref]
         if not isinstance(heard, _Died):
             self._idle.append(actor)
             receipt: Receipt = heard
