@@ -40,6 +40,8 @@ def command(lake_uri: str, *, is_sure: bool, superseded: bool, grace: str | None
     """Sweeps, or says what would be swept, as text or as one JSON object."""
     lake = Lake.open(lake_uri)
     grace_s = None if grace is None else seconds(grace)
+    if is_sure:
+        lake.root.check_exclusive_create()  # what makes it safe beside writers
     show = _progress if sys.stderr.isatty() and not as_json else _nothing
     account = gc(lake, Wanted(is_sure, superseded, grace_s), show)
     if show is _progress:
