@@ -115,7 +115,7 @@ def line(look: Look) -> str:
         f"{_clock(look.at)}  {look.run_id} {look.state}: {look.committed:,}/{look.units:,} units",
         f"{hours(counts.source_s)} in, {hours(counts.utterance_s)} out",
         _paces(look),
-        _end(look),
+        f"ends {_end(look)}" if _end(look) else "",
         f"{counts.rejected_total:,} rejected{_in_brackets(reasons(counts.rejected))}",
         f"{counts.held_total:,} held{_in_brackets(reasons(counts.held))}",
     ]
@@ -152,7 +152,7 @@ def _paces(look: Look) -> str:
 def _end(look: Look) -> str:
     if look.ends_at is None or look.left_s is None:
         return ""
-    return f"ends about {_clock(look.ends_at)}, in {hours(look.left_s)}"
+    return f"about {_clock(look.ends_at)}, in {hours(look.left_s)}"
 
 
 def _in_brackets(text: str) -> str:
