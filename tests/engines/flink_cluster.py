@@ -64,13 +64,13 @@ class Cluster:
         """One more, ready to be given work; its workers live in `workers_folder`."""
         number = len(self.task_managers)
         name = f"task-manager-{number}"
-        before = self._registered()
+        alive = 1 + sum(one.process.poll() is None for one in self.task_managers)
         words = ["--configDir", str(self.folder / "conf"), "-D", f"io.tmp.dirs={self.folder / name / 'tmp'}"]
         started = self.stack.enter_context(
             java_running(
                 name, "org.apache.flink.runtime.taskexecutor.TaskManagerRunner", cluster_jars(), words,
                 folder=self.folder, heap_mib=_HEAP_MIB, env=environment(self.workers_folder(number)),
-                is_ready=lambda: self._registered() > before,
+                is_ready=lambda: self._registered() == alive,  # one that was killed counts until it is missed
             )
         )  # fmt: skip
         self.task_managers.append(started)
