@@ -1,0 +1,45 @@
+"""The table of the fault harness: `python -m tests.faults [--level store|disk] [--command NAME] [--every N]`.
+
+Every fault at every effect boundary of every command, two at a time; the exit code is 1 if anything did not survive.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from tests.faults.commands import COMMANDS
+from tests.faults.harness import LEVELS
+from tests.faults.table import Line, measured, written
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--level", choices=LEVELS, action="append")
+    parser.add_argument("--command", choices=list(COMMANDS), action="append")
+    parser.add_argument("--every", type=int, default=1, help="only every n-th injection, for a quick look")
+    parser.add_argument("--processes", type=int, default=2)
+    asked = parser.parse_args()
+    lines: list[Line] = []
+    print(written([]))
+    with tempfile.TemporaryDirectory(prefix="provoice-faults-") as folder:
+        for level in asked.level or LEVELS:
+            for name in asked.command or COMMANDS:
+                place = Path(folder, f"{level}-{name}".replace(" ", "-"))
+                place.mkdir()
+                lines.append(measured(COMMANDS[name], level, place, asked.every, asked.processes))
+                print(lines[-1].row(), flush=True)
+    print(Line.sum(lines).row())
+    for line in lines:
+        for said in line.broken:
+            print(said)
+    return 1 if any(line.broken for line in lines) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
