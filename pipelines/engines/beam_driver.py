@@ -13,6 +13,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -136,7 +137,7 @@ def _ended(result: Any, error: str) -> Ended:
         found = result.metrics().query()
     except Exception as failure:  # noqa: BLE001 - a runner that is gone has no metrics; the store has the receipts
         log.warning("no metrics: %s", _one_line(failure))
-        return Ended(error and "FAILED", error)
+        return Ended("FAILED" if error else "UNKNOWN", error)
     counters = {
         m.key.metric.name: int(m.committed or 0)
         for m in found.get("counters", ())
@@ -169,7 +170,7 @@ def _end_with(pid: int) -> None:
         else:
             while True:
                 os.kill(pid, 0)
-                threading.Event().wait(1.0)
+                time.sleep(1.0)
     except ProcessLookupError:
         pass
     end_session(os.getpid())

@@ -50,7 +50,7 @@ def runner_of(options: PipelineOptions) -> tuple[str, PipelineRunner]:
     """The runner's name and the runner. DirectRunner is the one in this process: Beam's own choice by that name tries
     Prism first, and fetches it."""
     name = options.view_as(StandardOptions).runner or "DirectRunner"
-    if name.lower() in ("directrunner", "direct"):
+    if name.lower() in ("directrunner", "direct", "fnapirunner"):
         return "DirectRunner", _direct(options)
     _check_prism(name, options)
     with as_config_error():
@@ -62,7 +62,7 @@ def engine_processes(name: str, options: PipelineOptions, config: BeamConfig) ->
     """How many processes of the engine share one machine; None: one per core."""
     if config.processes_per_machine is not None:
         return config.processes_per_machine
-    if name in ("DirectRunner", "FnApiRunner"):
+    if name == "DirectRunner":
         direct = options.view_as(DirectOptions)
         return (direct.direct_num_workers or None) if direct.direct_running_mode == "multi_processing" else 1
     if name == "DataflowRunner":

@@ -64,14 +64,10 @@ class EngineProcess:
     def submit(self, task: Task) -> Future[Any]:
         """The task's receipt or Dead, from a thread that does not keep the process alive."""
         future: Future[Any] = Future()
-        threading.Thread(target=lambda: self._answer(task, future), name=f"task-{task.name}", daemon=True).start()
+        threading.Thread(
+            target=lambda: future.set_result(self.run(task)), name=f"task-{task.name}", daemon=True
+        ).start()
         return future
-
-    def _answer(self, task: Task, future: Future[Any]) -> None:
-        try:
-            future.set_result(self.run(task))
-        except BaseException as error:  # noqa: BLE001 - the waiting thread must hear of it, or waits for ever
-            future.set_exception(error)
 
     def run(self, task: Task) -> Any:
         """The receipt, or Dead. After an error that stops the whole job, every further task is dead at once."""
@@ -81,7 +77,7 @@ class EngineProcess:
         try:
             worker = self._opened()
             return worker.run(task)
-        except Exception as error:
+        except BaseException as error:  # Beam must not see it, `sys.exit` in a thread included
             if not isinstance(error, ProvoiceError):
                 log.exception("task %s", task.name)
             dead = self._dead(task, error)
@@ -97,7 +93,7 @@ class EngineProcess:
                 self._worker = self._work.open(self.processes)
             return self._worker
 
-    def _dead(self, task: Task, error: Exception) -> Dead:
+    def _dead(self, task: Task, error: BaseException) -> Dead:
         text = " ".join(str(error).split())
         dead = Dead(task.name, type(error).__name__, text[:_TEXT_CHARS] or type(error).__name__)
         log.warning("task %s has no receipt: %s: %s", dead.task, dead.error, dead.text)
@@ -136,6 +132,6 @@ def figures(values: Any) -> dict[str, int]:
             found.update({f"{name}_{reason}": int(n) for reason, n in value.items()})
         elif isinstance(value, float):
             found[f"{name.removesuffix('_s')}_ms"] = round(value * 1000)
-        else:
+        elif isinstance(value, int):
             found[name] = int(value)
     return found

@@ -109,10 +109,10 @@ class RunTask(beam.DoFn):
         timestamp: Any = beam.DoFn.TimestampParam,
         window: Any = beam.DoFn.WindowParam,
     ) -> Iterator[Any]:
-        while len(self._in_hand) >= self._held.processes:
+        while len(self._in_hand) >= self._held().processes:
             yield from self._done()
         task = Task(*element)
-        self._in_hand[self._held.submit(task)] = (task.name, timestamp, window)
+        self._in_hand[self._held().submit(task)] = (task.name, timestamp, window)
 
     def finish_bundle(self) -> Iterator[Any]:
         while self._in_hand:
@@ -123,14 +123,11 @@ class RunTask(beam.DoFn):
             self._engine.release()
             self._engine = None
 
-    @property
     def _held(self) -> EngineProcess:
+        # No property: Beam looks at every attribute of a DoFn where the pipeline is built.
         if self._engine is None:
-            self.setup()
-        engine = self._engine
-        if engine is None:
-            raise RuntimeError("not reached: setup opens it")
-        return engine
+            raise RuntimeError("Beam calls `setup` before `process`")
+        return self._engine
 
     def _done(self) -> Iterator[Any]:
         """Waits for the next answer, and yields every one that is there."""

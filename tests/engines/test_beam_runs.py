@@ -22,6 +22,7 @@ from pipelines.engines.beam_process import figures
 from pipelines.engines.beam_transform import DEAD, DEAD_TEXTS
 from pipelines.run import execute, start
 from schemas.records import Counts
+from tests.engines.beam_stages import NOTES
 from tests.engines.test_beam import IN_TWO, prism
 from tests.runs import QUICK, digests, request_for, rows, run
 from tests.speech import folder_of_clips
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::Depr
 
 CLIPS = 8
 SETTINGS = (*QUICK, "plan.unit_max_sources=1")
-SLOW = (*SETTINGS, 'stages=["tests.engines.stages:Unhurried"]')
+SLOW = (*SETTINGS, 'stages=["tests.engines.beam_stages:Noted"]')
 ON_BEAM = "engine=beam"
 
 
@@ -47,6 +48,8 @@ def test_the_pipeline_that_the_docs_show(raw, tmp_path, capsys):
     shown = shown.replace("gs://bucket/lake", str(lake)).replace("gs://bucket/raw", str(raw))
     names: dict[str, object] = {"__name__": "example"}
     exec(compile(shown, "docs/beam.md", "exec"), names)
+    below_servers = [p for p in psutil.Process().children(recursive=True) if p.ppid() != os.getpid()]
+    assert below_servers == [], "a worker process outlives the pipeline"
     account = names["account"]
     counts = account.counts
     assert capsys.readouterr().out.splitlines() == [
@@ -112,10 +115,10 @@ def test_a_killed_process_ends_the_run_which_is_resumed_to_the_same_lake(tmp_pat
     raw = folder_of_clips(tmp_path / "raw", 21, seconds=3)
     lake = tmp_path / "lake"
     options = prism() if victim == "prism" else IN_TWO
-    began = time.monotonic()
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "TMPDIR": str(tmp_path), NOTES: str(tmp_path / "notes")}
     running = psutil.Popen(
         command(raw, lake, *options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "PYTHONPATH": os.getcwd(), "TMPDIR": str(tmp_path)},
+        env=environment,
     )  # fmt: skip
     _until_committed(lake, 2)
     started = running.children(recursive=True)
@@ -128,9 +131,6 @@ def test_a_killed_process_ends_the_run_which_is_resumed_to_the_same_lake(tmp_pat
     said, _ = running.communicate(timeout=120)
     after_s = time.monotonic() - killed_at
     committed = _committed(lake)
-    print(
-        f"\n{victim}: up for {killed_at - began:.0f} s, ended {after_s:.1f} s after, {committed} of 21 units committed"
-    )
     assert running.returncode == (130 if victim.startswith("nobody") else 1), said
     assert "resume with: provoice run configs/explore.yaml" in said
     assert "Traceback" not in said
@@ -140,9 +140,14 @@ def test_a_killed_process_ends_the_run_which_is_resumed_to_the_same_lake(tmp_pat
     assert 2 <= committed < 21
 
     began = time.monotonic()
-    again = subprocess.run(command(raw, lake, *options), capture_output=True, text=True, timeout=300)
-    print(f"resumed: {time.monotonic() - began:.0f} s")
+    again = subprocess.run(command(raw, lake, *options), env=environment, capture_output=True, text=True, timeout=300)
+    attempts = len((tmp_path / "notes").read_text().splitlines())
+    print(
+        f"\n{victim}: ended {after_s:.1f} s after with {committed} of 21 units committed, "
+        f"resumed in {time.monotonic() - began:.0f} s, {attempts} attempts for 21 units"
+    )
     assert again.returncode == 0, again.stderr
+    assert 21 <= attempts <= 21 + 2
     assert run(raw, tmp_path / "here", settings=SLOW).units == 21
     assert digests(lake) == digests(tmp_path / "here")
 
