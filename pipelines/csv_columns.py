@@ -6,6 +6,7 @@ A block is taken as columns only where that reader would find the very same cell
 from __future__ import annotations
 
 import csv
+import functools
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -150,7 +151,9 @@ def _plain_table(block: bytes, names: list[str], delimiter: str) -> pa.Table | N
     if table.num_rows != lines:
         return None
     longest = max(pc.max(pc.utf8_length(column)).as_py() for column in table.columns)
-    return table.combine_chunks() if longest <= _CELL_CHARACTERS else None
+    # A line of separators only is no row, and takes a number.
+    is_blank = functools.reduce(pc.and_, [pc.equal(column, "") for column in table.columns])
+    return table.combine_chunks() if longest <= _CELL_CHARACTERS and not pc.any(is_blank).as_py() else None
 
 
 def _is_plain(block: bytes, delimiter: str) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SAMPLED = 100_000
+_STRIDE = 16  # one row in so many is in the sample, and fewer of a large plan
 _ROW_BYTES = 64  # what a row takes besides its texts
 _PARTITIONS = 400  # as many files are open at once
 _FANOUT = 16
@@ -51,7 +52,7 @@ class Stage:
         self.folder, self._share_bytes = folder, max(1 << 20, memory_bytes // _SHARE)
         self._codes: dict[str, int] = {}
         self._samples: list[Any] = []
-        self._stride, self._seen, self._kept, self._bytes = 16, 0, 0, 0
+        self._stride, self._seen, self._kept, self._bytes = _STRIDE, 0, 0, 0
         self._listed = _Stream(folder / "listed.arrow")
         self._partitions: list[Path] = []
 
