@@ -10,6 +10,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from multiprocessing import resource_tracker
 from typing import Any
 
 from pipelines.engines.beam_driver import CANCEL, Ended, Job, Refused, Submitted, serve
@@ -49,7 +50,8 @@ class Driver:
         self._connection, theirs = context.Pipe()
         job = Job(tuple(tasks), work, settings, self._log_path, os.getpid())
         self._process = context.Process(target=serve, args=(theirs, job), name="provoice-beam")
-        # Ctrl-C while the new process begins is for this one alone.
+        # Ctrl-C while the new process begins is for this one alone. The tracker, when it starts, unblocks the signal.
+        resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()
