@@ -42,6 +42,8 @@ class Catalogue:
     """Rows by place, in private files that vanish with the object; not for sharing between threads."""
 
     def __init__(self, uri: str, pieces: Iterable[Columns | Rows]) -> None:
+        import pyarrow as pa
+
         self.uri = uri
         self._memory: dict[tuple[tuple[str, type, object], ...], int] = {}
         folder = Path(tempfile.mkdtemp(prefix="provoice-catalogue-"))
@@ -61,6 +63,8 @@ class Catalogue:
         # A last one for sources without a row, whose number is -1.
         self._entry = np.concatenate([*found, np.full(1, -1)]).astype(np.int32)
         self._used = np.zeros(self.rows + 1, bool)
+        # What reading took is given back before planning takes as much.
+        pa.default_memory_pool().release_unused()
 
     def _added(self, piece: Columns | Rows, shared: SharedCells) -> list[np.ndarray]:
         """Takes a piece in; returns the number of the entry of each of its rows."""

@@ -71,7 +71,8 @@ class Places:
         self._halves = ([], [])
         order = np.argsort(self._first, kind="stable")
         self._first, self._second = self._first[order], self._second[order]
-        self._row = order.astype(np.int32)
+        # A last one for what is not found, whose place is -1.
+        self._row = np.append(order.astype(np.int32), np.int32(-1))
         del order
         self.numbers = np.concatenate([np.zeros(0, np.int32), *self._numbers])
         self._numbers.clear()
@@ -133,9 +134,8 @@ class Places:
 
     def _exact(self, root: str, texts: list[pa.Array]) -> list[np.ndarray]:
         asked = [(name, text) for name in dict.fromkeys(["", root]) if name in self._exact_roots for text in texts]
-        rows = np.append(self._row, np.int32(-1))
         return [
-            rows[find(self._first, self._second, as_keys(digests([EXACT, name, text])))].astype(np.int64)
+            self._row[find(self._first, self._second, as_keys(digests([EXACT, name, text])))].astype(np.int64)
             for name, text in asked
         ]
 

@@ -221,6 +221,8 @@ def _plan(
     root_uris: Mapping[str, str],
     on_listing: Callable[[int], None] | None,
 ) -> PlanSummary:
+    import pyarrow as pa
+
     with tempfile.TemporaryDirectory(dir=out_path.parent, prefix="planning-") as folder:
         stage = Stage(Path(folder), config.sort_memory_bytes)
         intake = Intake(stage, catalogue, Done(done), config.subject_buckets, config.bytes_per_s, root_uris)
@@ -229,6 +231,7 @@ def _plan(
             if on_listing is not None:
                 on_listing(intake.listed)
         del intake.done
+        pa.default_memory_pool().release_unused()
         totals = intake.totals
         written = write_units(ahead(intake.in_order()), _limits(config, totals), out_path)
     return PlanSummary(
