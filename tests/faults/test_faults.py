@@ -1,0 +1,53 @@
+"""Every effect of every command is known, nothing goes past the wrapper, and whatever befalls one of them, the same
+command started again leaves the undisturbed lake. `python -m tests.faults` prints the table of all of it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.commands import COMMANDS
+from tests.faults.effects import Kind
+from tests.faults.harness import LEVELS, undisturbed
+from tests.faults.table import measured
+
+LEVEL = pytest.mark.parametrize("level", LEVELS)
+COMMAND = pytest.mark.parametrize("command", COMMANDS.values(), ids=lambda command: command.name)
+
+
+def survived(line):
+    assert line.broken == []
+    assert (line.lost, line.doubled, line.uncommitted) == (0, 0, 0)
+    assert line.survived == line.injected > 0
+
+
+@LEVEL
+@pytest.mark.parametrize("name", ["run", "gc"])
+def test_every_kind_of_effect_is_seen_and_nothing_goes_past(name, level, tmp_path):
+    known = undisturbed(COMMANDS[name], level, tmp_path)
+    assert known.ended.said == "done"
+    assert known.ended.went_past == []
+    assert not known.ended.seen
+    kinds = {effect.kind for effect in known.ended.effects}
+    expected = {Kind.READ, Kind.LOOK, Kind.LIST, Kind.DELETE}
+    expected |= {Kind.CREATE} if level == "store" else {Kind.OPEN, Kind.WRITE, Kind.SYNC, Kind.LINK}
+    assert expected <= kinds
+    assert len(known.state.recordings) == COMMANDS[name].sources
+
+
+@LEVEL
+def test_an_append_survives_everything(level, tmp_path):
+    survived(measured(COMMANDS["ledger append"], level, tmp_path, every=5))
+
+
+@LEVEL
+def test_a_run_survives_some_of_everything(level, tmp_path):
+    """A few, spread over the whole run; the long test takes all."""
+    survived(measured(COMMANDS["run"], level, tmp_path, every=211))
+
+
+@pytest.mark.long
+@LEVEL
+@COMMAND
+def test_every_fault_at_every_boundary_is_survived(command, level, tmp_path):
+    survived(measured(command, level, tmp_path, processes=2))
