@@ -1,8 +1,8 @@
 """This machine's disk below one folder: every function of `os` that reaches it is counted, and can be made to fail.
 
-The functions themselves are replaced, so that it does not matter who calls them: our own code, fsspec or pathlib. What C
-code opens by itself (DuckDB, its Parquet files) is not seen here; of that the audit's second part, and the store of the
-other level, in which everything goes through fsspec.
+The functions themselves are replaced, so that it does not matter who calls them: our own code, fsspec or pathlib. What
+C code opens by itself (DuckDB, its Parquet files) is not seen here; of that the audit's second part, and the store of
+the other level, in which everything goes through fsspec.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _REPLACED = (*_SIMPLE, "open", "link", "rename", "replace", "fsync", "fdatasync"
 
 
 class Disk:
-    """Wraps what lies below `folder` for the rest of the process; `has_links` false: a disk that knows no hard links."""
+    """Wraps what lies below `folder` for the rest of the process; without `has_links` a disk with no hard links."""
 
     def __init__(self, folder: Path, injector: Injector, has_links: bool = True) -> None:
         self.injector = injector

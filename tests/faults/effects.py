@@ -125,7 +125,7 @@ class Injector:
         self.injection = injection
         self.effects: list[Effect] = []
         self.is_on = False
-        self.on_power_cut: Callable[[Fault], None] = lambda fault: None
+        self.on_power_cut: Callable[[Fault], None] = lambda _: None
         self._onlooker = onlooker
         self._has_changed = True
         self._lock = threading.RLock()

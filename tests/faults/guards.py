@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from lake import commits, layout, ledger, local_create, runs, snapshots, storage
+from lake import commits, layout, ledger, local_create, snapshots, storage
 from lake.reader import LakeReader, Part
 from lake.storage import Root
 from pipelines import gc, gc_superseded, snapshot, unit
 from pipelines.gc_grace import Grace
-from schemas.errors import AlreadyExists
+from schemas.errors import AlreadyExists, RunStopped
 from tests.faults import scenarios
 
 Patch = pytest.MonkeyPatch
@@ -33,7 +33,7 @@ class Guard:
 
 
 def _overwriting(patch: Patch) -> None:
-    patch.setattr(local_create, "_take_name", lambda unfinished, path: os.replace(unfinished, path))
+    patch.setattr(local_create, "_take_name", os.replace)
 
 
 def _no_look_at_the_holder(patch: Patch) -> None:
@@ -94,18 +94,22 @@ def _written_in_place(patch: Patch) -> None:
 
 def _number_taken_twice(patch: Patch) -> None:
     def create(self: Root, path: str, data: bytes) -> None:
+        Path(self.uri, path).parent.mkdir(parents=True, exist_ok=True)
         Path(self.uri, path).write_bytes(data)
 
-    patch.setattr(scenarios, "create_run", lambda lake, record: (create(lake.root, "runs/000001/run.0.json",
-                  runs._json(record)), record)[1])  # fmt: skip
+    patch.setattr(Root, "create", create)
 
 
 def _no_deadline(patch: Patch) -> None:
-    patch.setattr(unit.time, "monotonic", lambda: -1e9)
+    def check(self: unit.UnitJob, _unit: unit.Unit, _began: float) -> None:
+        if unit.reread_run(self.lake, self.run).is_closed:
+            raise RunStopped("closed")
+
+    patch.setattr(unit.UnitJob, "_check_may_commit", check)
 
 
 def _closed_unseen(patch: Patch) -> None:
-    patch.setattr(unit, "reread_run", lambda lake, run: run)
+    patch.setattr(unit, "reread_run", lambda _, run: run)
 
 
 def _by_glob(patch: Patch) -> None:
@@ -191,7 +195,8 @@ GUARDS = (
     Guard("who loses a segment tries the next", _no_second_try, S.both_of_two_who_append_at_once_are_heard),
     Guard("who is refused a segment compares it with its own", _own_segment_unknown,
           S.an_append_whose_answer_was_lost_is_not_made_twice),
-    Guard("a ledger is as long as what was decided on it", _nothing_expected, S.a_ledger_that_has_lost_its_end_is_refused),
+    Guard("a ledger is as long as what was decided on it", _nothing_expected,
+          S.a_ledger_that_has_lost_its_end_is_refused),
     Guard("gc reads commits after it has listed objects, and seals", _records_before_objects,
           S.gc_spares_who_commits_while_it_looks),
     Guard("gc has a grace", _no_grace, S.gc_spares_what_is_young),

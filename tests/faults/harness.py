@@ -1,4 +1,4 @@
-"""Enumerates the effects of a command, makes every fault happen at every one of them, and looks what became of the lake.
+"""Enumerates the effects of a command, makes every fault happen at every one of them, and looks what became of it.
 
 Each time anew: a copy of the world, a process that starts the command and meets the fault, a reader that looks at what
 is left, a process that starts the same command again, and the comparison with the undisturbed lake. Processes are
@@ -81,7 +81,7 @@ def undisturbed(command: Command, level: Level, folder: Path) -> Undisturbed:
     opened_stages(QUICK, "configs/explore.yaml")
     base = folder / "before"
     (base / WORLD).mkdir(parents=True)
-    in_child(lambda: (one_thing_after_the_other(), command.prepare(base / WORLD)) and None)
+    in_child(lambda: (one_thing_after_the_other(), command.prepare(base / WORLD))[0])
     with _copy(base, folder) as copied:
         ended: Ended = in_child(lambda: _start(command, level, copied, None, looks_on=True))
         state: State = in_child(lambda: (one_thing_after_the_other(), state_of(copied / WORLD / LAKE))[1])

@@ -81,7 +81,7 @@ def one_thing_after_the_other() -> None:
     """For the rest of this process: no pools, no pauses, the engine above, and uploads of several parts."""
     for module in (reading, create, gc, gc_superseded):
         module.ThreadPoolExecutor = InlinePool  # type: ignore[attr-defined]
-    run.engine_named = lambda name: engine  # type: ignore[assignment]
+    run.engine_named = lambda _: engine  # type: ignore[assignment]
     remote_create.KNOWN = (*remote_create.KNOWN, "faulty")  # type: ignore[assignment]
     remote_create._BLOCK = UPLOAD_PART
     retries.time = _NoPauses()  # type: ignore[assignment]
@@ -107,8 +107,8 @@ def no_threads_of_c_code() -> None:
     def connect(*args: Any, config: dict[str, Any] | None = None, **named: Any) -> Any:
         return connected(*args, config={**(config or {}), "threads": 1}, **named)
 
-    def opened(*args: Any, pre_buffer: bool = False, **named: Any) -> Any:
-        return parquet_file(*args, pre_buffer=False, **named)
+    def opened(*args: Any, **named: Any) -> Any:
+        return parquet_file(*args, **{**named, "pre_buffer": False})
 
     def table(source: Any, columns: list[str] | None = None, filters: Any = None) -> Any:
         whole = opened(source).read(use_threads=False)

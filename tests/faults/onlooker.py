@@ -80,7 +80,7 @@ def _committed_rows(folder: Path) -> set[str]:
     """Keys and recording ids of all parts that a commit file of the highest generation names."""
     newest: dict[tuple[str, str], Path] = {}
     for path in sorted((folder / "commits").glob("*/*.json")):
-        unit_id, generation, _ = path.name.rsplit(".", 2)
+        unit_id, _generation, _ = path.name.rsplit(".", 2)
         newest[path.parent.name, unit_id] = max(
             path, newest.get((path.parent.name, unit_id), path), key=lambda one: int(one.name.rsplit(".", 2)[1])
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-import time
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -101,7 +102,7 @@ def power_that_fails_leaves_whole_files_or_none(folder: Path) -> None:
     for n, fault in ((n, fault) for n in range(1, 40) for fault in (Fault.POWER, Fault.POWER_TORN)):
         world = folder / f"{n}-{fault.name}"
         (world / "in").mkdir(parents=True)
-        said = in_child(lambda w=world, i=Injection(n, fault): _stored(w, i, data), otherwise="died")  # type: ignore[misc]
+        said = in_child(partial(_stored, world, Injection(n, fault), data), otherwise="died")
         for name in ("a/b/created", "a/b/moved"):
             path = world / "in" / name
             assert not path.exists() or path.read_bytes() == data, f"{name} is torn"
@@ -140,14 +141,14 @@ def a_number_is_taken_once(folder: Path) -> None:
 def who_is_late_does_not_commit(folder: Path) -> None:
     lake, run = lake_of(folder, committed=0)
     job = _job(lake, run)
-    assert raised(lambda: job._check_may_commit(_planned(job), began=-1e9)) is RunStopped
+    assert raised(lambda: job._check_may_commit(_planned(job), -1e9)) is RunStopped
 
 
 def who_works_for_a_closed_run_does_not_commit(folder: Path) -> None:
     lake, run = lake_of(folder, committed=0)
     job = _job(lake, run)
     close_run(lake, "r")
-    assert raised(lambda: job._check_may_commit(_planned(job), began=time.monotonic())) is RunStopped
+    assert raised(lambda: job._check_may_commit(_planned(job), time.monotonic())) is RunStopped
 
 
 def _job(lake: Lake, run: RunRecord) -> unit.UnitJob:
@@ -167,7 +168,7 @@ def _planned(job: unit.UnitJob) -> unit.Unit:
 def readers_follow_commits_only(folder: Path) -> None:
     """A worker has put everything of a unit, and not committed it."""
     lake, run = lake_of(folder, committed=1)
-    with patch("tests.histories.create_commit", lambda lake, commit: commit):
+    with patch("tests.histories.create_commit", lambda _, commit: commit):
         commit_unit(lake, run, 1, [BEN], folder)
     assert {key for key, _ in rows_of(LakeReader(lake), "utterances")} == {key_of(ANNA, 0), key_of(ANNA, 1)}
 
@@ -275,7 +276,7 @@ def gc_spares_who_commits_while_it_looks(folder: Path) -> None:
         commit_unit(lake, run, 1, [BEN], folder)
         return listing
 
-    with patch("tests.histories.create_commit", lambda lake, commit: commit):
+    with patch("tests.histories.create_commit", lambda _, commit: commit):
         commit_unit(lake, run, 1, [BEN], folder / "first")
     with patch.object(gc_module, "list_lake", list_then_commit):
         sweep(lake)

@@ -1,8 +1,8 @@
 """An object store in a folder, `faulty://`, that says what it is told to: a true exclusive create, and whatever fault
 the injector has for a request.
 
-It survives the process, as a store does, and speaks as s3fs does (tests/lake/fake_store.py). An object lies in the folder
-under its own name, so that the same folder opened as a local lake is what an undisturbed reader of the store sees.
+It survives the process, as a store does, and speaks as s3fs does (tests/lake/fake_store.py). An object lies in the
+folder under its own name, so that the folder opened as a local lake is what an undisturbed reader of it sees.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Real processes at the same unit, number or object at once: held up at the worst moment, stopped and woken up again."""
+"""Real processes at the same unit, number or object at once: held up at the worst moment, stopped and woken up."""
 
 from __future__ import annotations
 
