@@ -27,6 +27,7 @@ from pipelines.engines.contract import Settings
 from schemas.errors import ConfigError
 
 _JOB_SERVER_S = 20.0
+_LONGEST_JOB_S = 365 * 86_400
 
 
 def parse_options(settings: Settings) -> PipelineOptions:
@@ -43,6 +44,10 @@ def parse_options(settings: Settings) -> PipelineOptions:
         raise ConfigError(unknown)
     cloud = options.view_as(GoogleCloudOptions)
     cloud.job_name = cloud.job_name or _job_name(settings.name)
+    portable = options.view_as(PortableOptions)
+    if portable.job_server_timeout == PipelineOptions([]).view_as(PortableOptions).job_server_timeout:
+        # Beam 2.77 puts it on the stream of a job's states as well: on Prism, a job of more than 300 s would fail.
+        portable.job_server_timeout = _LONGEST_JOB_S
     return options
 
 
@@ -85,7 +90,7 @@ def resource_hints(config: BeamConfig) -> dict[str, str]:
 
     hints = {"accelerator": config.accelerator, "min_ram": config.min_ram}
     found = {name: value for name, value in hints.items() if value is not None}
-    with as_config_error():
+    with as_config_error("beam.accelerator, beam.min_ram"):
         parse_resource_hints(found)
     return found
 
@@ -161,7 +166,7 @@ def _job_name(name: str) -> str:
 
 
 @contextlib.contextmanager
-def as_config_error() -> Iterator[None]:
+def as_config_error(what: str = "the options after `--`") -> Iterator[None]:
     """What Beam and argparse raise, print or exit with, as one line."""
     said = io.StringIO()
     try:
@@ -170,9 +175,9 @@ def as_config_error() -> Iterator[None]:
     except SystemExit:
         lines = [line for line in said.getvalue().splitlines() if line.strip()]
         last = lines[-1].rpartition("error: ")[2] if lines else "they cannot be read"
-        raise ConfigError(f"the options after `--`: {last}") from None
+        raise ConfigError(f"{what}: {last}") from None
     except (ValueError, ImportError, AttributeError, TypeError, RuntimeError, KeyError) as error:
-        raise ConfigError(f"the options after `--`: {one_line(error)}") from None
+        raise ConfigError(f"{what}: {one_line(error)}") from None
 
 
 def one_line(error: object) -> str:

@@ -230,6 +230,20 @@ def test_the_job_has_our_name_unless_it_is_given_one():
     assert parse_options(settings("--job_name=mine")).view_as(GoogleCloudOptions).job_name == "mine"
 
 
+@pytest.mark.long
+def test_a_job_may_take_longer_than_a_request_to_the_job_server(tmp_path):
+    """Beam's own default would end a job on Prism after 300 s."""
+    from apache_beam.options.pipeline_options import PortableOptions
+
+    assert parse_options(settings()).view_as(PortableOptions).job_server_timeout > 30 * 86_400
+    told = parse_options(settings("--job_server_timeout=7")).view_as(PortableOptions)
+    assert told.job_server_timeout == 7
+    names = [f"slow-{n:02d}" for n in range(30)]
+    with pytest.raises(RunStopped, match=r"(?i)deadline.exceeded"):
+        names_from(names, tmp_path, *prism(), "--job_server_timeout=7")
+    assert names_from(names, tmp_path, *prism()) == names
+
+
 def test_looking_slows_down_with_age_and_with_what_a_look_costs(tmp_path, monkeypatch):
     from pipelines.engines import receipts
 
