@@ -76,6 +76,10 @@ def measured(command: Command, level: Level, folder: Path, every: int = 1, proce
     line.broken += [f"{level}, {command.name}: undisturbed, a reader saw {said}" for said in ended.seen.half]
     if ended.said != "done":
         line.broken.append(f"{level}, {command.name}: undisturbed, it said {ended.said}")
+    if len(known.state.recordings) != command.sources:
+        line.broken.append(
+            f"{level}, {command.name}: undisturbed, {len(known.state.recordings)} sources are accounted for"
+        )
     chosen = known.injections[::every]
     shares = [chosen[n::processes] for n in range(processes)]
     for outcomes in _side_by_side(known, shares, folder):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,13 @@ class Unsynced:
         self._names: list[tuple[Kind, Path, Path | None]] = []
         """What was done to names, in order: the name, and where the removed file is kept."""
         self._removed: Path | None = None
+        self._counter = count()
 
     def keep(self, path: Path) -> None:
         """Called before a name is removed: the file stays alive elsewhere."""
         if self._real["lstat"](path).st_nlink and not path.is_dir():
             self._kept.mkdir(exist_ok=True)
-            self._removed = self._kept / str(len(self._names))
+            self._removed = self._kept / f"{next(self._counter)}-{path.name}"
             self._real["link"](path, self._removed)
 
     def note(self, kind: Kind, path: Path) -> None:
