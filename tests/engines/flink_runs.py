@@ -22,7 +22,7 @@ from tests.runs import QUICK, request_for
 # A unit per source, as many as there are sources; both TaskManagers are this one machine.
 SETTINGS = (*QUICK, "plan.unit_max_sources=1", "plan.units_at_least=1000", "beam.processes_per_machine=2")
 SLOW = (*SETTINGS, 'stages=["tests.engines.flink_stage:Noted"]')
-# Workers that outlive a stage: else each of a job's stages starts its own, and installs everything again.
+# Workers that outlive a stage: else Flink may end them between two, and the next starts its own.
 KEPT = "--environment_cache_millis=600000"
 HERE = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
