@@ -20,6 +20,7 @@ SLOTS = 2
 _HOST = "127.0.0.1"
 _JOB_MANAGER = "job-manager"
 _HEAP_MIB = 768
+_REGISTERED = "Successful registration at resource manager"
 # A distribution's scripts work the sizes out; without them each has to be said.
 _MEMORY = {
     "jobmanager.memory.process.size": "1024m",
@@ -64,13 +65,14 @@ class Cluster:
         """One more, ready to be given work; its workers live in `workers_folder`."""
         number = len(self.task_managers)
         name = f"task-manager-{number}"
-        alive = 1 + sum(one.process.poll() is None for one in self.task_managers)
+        log = self.folder / f"{name}.log"
         words = ["--configDir", str(self.folder / "conf"), "-D", f"io.tmp.dirs={self.folder / name / 'tmp'}"]
         started = self.stack.enter_context(
             java_running(
                 name, "org.apache.flink.runtime.taskexecutor.TaskManagerRunner", cluster_jars(), words,
                 folder=self.folder, heap_mib=_HEAP_MIB, env=environment(self.workers_folder(number)),
-                is_ready=lambda: self._registered() == alive,  # one that was killed counts until it is missed
+                # Its own word: the JobManager counts one that was killed until it misses it.
+                is_ready=lambda: log.exists() and _REGISTERED in log.read_text(),
             )
         )  # fmt: skip
         self.task_managers.append(started)
@@ -79,9 +81,6 @@ class Cluster:
     def workers_folder(self, n: int) -> Path:
         """Where the workers of the TaskManager `n` have their Python."""
         return self.folder / f"task-manager-{n}-workers"
-
-    def _registered(self) -> int:
-        return int((self.get("/overview") or {}).get("taskmanagers", 0))
 
     def jobs(self) -> list[dict[str, Any]]:
         """Every job that it has seen, the newest first, as its REST tells them."""
