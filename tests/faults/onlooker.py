@@ -168,7 +168,8 @@ def state_of(folder: Path) -> State:
     newest = {release.name: release for release in list_releases(lake)}
     return State(
         objects,
-        {run_id: (*account[run_id], dict(counts[run_id])) for run_id in account},
+        # A unit that gc sealed has an account of nothing, whether a snapshot holds its commit or not.
+        {run_id: (*account[run_id], dict(+counts[run_id])) for run_id in account},
         Counter(rows_of(reader, "utterances")),
         Counter(rows_of(reader, "recordings")),
         [repr(sorted(event.items())) for event in events],
