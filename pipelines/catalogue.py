@@ -6,14 +6,9 @@ An exact path beats the longest prefix, and rows never merge: what a source is g
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 import unicodedata
-import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,17 +34,14 @@ _REMEMBERED = 65_536
 
 
 class Catalogue:
-    """Rows by place, in private files that vanish with the object; not for sharing between threads."""
+    """Rows by place, in files without a name that vanish with the object; not for sharing between threads."""
 
     def __init__(self, uri: str, pieces: Iterable[Columns | Rows]) -> None:
         import pyarrow as pa
 
         self.uri = uri
         self._memory: dict[tuple[tuple[str, type, object], ...], int] = {}
-        folder = Path(tempfile.mkdtemp(prefix="provoice-catalogue-"))
-        self.close = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        """Gives the disk space back."""
-        self._said, self._places = Entries(folder), Places(folder)
+        self._said, self._places = Entries(), Places()
         shared = SharedCells(lambda number, values: self._number_of(Cells(uri, number, values)))
         found: list[np.ndarray] = []
         for piece in pieces:
@@ -130,9 +122,9 @@ class Catalogue:
         """`plan_done.row_marks` of each entry's digest."""
         return self._said.row_marks(entries)
 
-    def dealt(self, wanted: Sequence[np.ndarray], folder: Path) -> AbstractContextManager[Iterator[pa.Table]]:
+    def dealt(self, wanted: Sequence[np.ndarray]) -> Iterator[pa.Table]:
         """For each of `wanted` (sorted numbers) a table of these entries; see `Entries.dealt`."""
-        return self._said.dealt(wanted, folder)
+        return self._said.dealt(wanted)
 
     def entry_for(self, root: str, path: str, root_uri: str = "") -> Entry | None:
         """The one entry that speaks of this source, or None. Raises ConfigError as `entries_of` does."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
+import weakref
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,9 +37,8 @@ class Entry:
 class Entries:
     """Entries by number, in the order in which they were added."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "entries.arrow"
-        self._stream = Spool(self._path)
+    def __init__(self) -> None:
+        self._stream = Spool()
         self._waiting: list[Entry] = []
         self._characters = 0
         self._people: list[Any] = []
@@ -76,7 +75,7 @@ class Entries:
         import pyarrow as pa
 
         self._flush()
-        self._stream.close()
+        self._stream.end()
         people = pa.chunked_array(self._people, pa.string()).combine_chunks().dictionary_encode()
         self._people.clear()
         # A last one for sources without an entry, whose number is -1.
@@ -113,35 +112,41 @@ class Entries:
     def row_marks(self, entry: np.ndarray) -> np.ndarray:
         """`row_marks` of each entry's digest; as for none where it is -1."""
         if self._marks is None:
-            marks = [row_marks(batch.column("sha256")) for batch in read_spool(self._path)]
+            marks = [row_marks(batch.column("sha256")) for batch in self._stream]
             self._marks = np.concatenate([*marks, np.zeros(1, np.uint64)])
         found: np.ndarray = self._marks[entry]
         return found
 
     def get(self, number: int) -> Entry:
         """One entry."""
-        for batch in read_spool(self._path):
+        for batch in self._stream:
             if number < batch.num_rows:
                 return Entry(*(batch.column(name)[number].as_py() for name in ("json", "sha256", "people")))
             number -= batch.num_rows
         raise IndexError(number)
 
-    @contextmanager
-    def dealt(self, wanted: Sequence[np.ndarray], folder: Path) -> Iterator[Iterator[pa.Table]]:
+    def dealt(self, wanted: Sequence[np.ndarray]) -> Iterator[pa.Table]:
         """For each of `wanted` (sorted numbers) a table of these entries, `json` and `sha256`. One pass."""
-        paths = [folder / f"said-{n}.arrow" for n in range(len(wanted))]
-        streams = [Spool(path) for path in paths]
+        spools = [Spool() for _ in wanted]
         begin = 0
-        for batch in read_spool(self._path):
+        for batch in self._stream:
             said = batch.select(["json", "sha256"])
-            for numbers, stream in zip(wanted, streams, strict=True):
+            for numbers, spool in zip(wanted, spools, strict=True):
                 first, last = np.searchsorted(numbers, [begin, begin + batch.num_rows])
                 if first < last:
-                    stream.write(said.take(numbers[first:last] - begin))
+                    spool.write(said.take(numbers[first:last] - begin))
             begin += batch.num_rows
-        for stream in streams:
-            stream.close()
-        yield map(_dealt_table, paths)
+        for spool in spools:
+            spool.end()
+            yield _dealt_table(spool)
+            spool.close()
+
+
+def _dealt_table(spool: Spool) -> pa.Table:
+    import pyarrow as pa
+
+    schema = pa.schema([("json", pa.string()), ("sha256", pa.string())])
+    return pa.Table.from_batches(list(spool), schema).combine_chunks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,40 +162,33 @@ class Groups:
 
 
 class Spool:
-    """A file of Arrow batches that is being written; its schema is that of the first."""
+    """Arrow batches in a file without a name, gone with the process however it ends; the first gives the schema."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: Any = None
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="provoice-catalogue-")  # noqa: SIM115  (closed with the object)
+        self.close = weakref.finalize(self, self._file.close)
+        """Gives the disk space back."""
         self._writer: Any = None
 
     def write(self, rows: pa.Table | pa.RecordBatch) -> None:
+        """Adds rows."""
         import pyarrow as pa
 
         if self._writer is None:
-            self._file = pa.OSFile(str(self.path), "wb")
-            self._writer = pa.ipc.new_stream(self._file, rows.schema)
+            self._writer = pa.ipc.new_stream(pa.PythonFile(self._file, "w"), rows.schema)
         self._writer.write(rows)
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """Nothing more will be added."""
         if self._writer is not None:
             self._writer.close()
-            self._file.close()
+            self._file.flush()
 
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """The batches in order, none where nothing was written. One reader at a time: a later one ends an earlier."""
+        import pyarrow as pa
 
-def read_spool(path: Path) -> Iterator[pa.RecordBatch]:
-    """Its batches in order; none where nothing was written."""
-    import pyarrow as pa
-
-    if path.exists():
-        with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
-            yield from reader
-
-
-def _dealt_table(path: Path) -> pa.Table:
-    import pyarrow as pa
-
-    batches = list(read_spool(path))
-    path.unlink(missing_ok=True)
-    schema = pa.schema([("json", pa.string()), ("sha256", pa.string())])
-    return pa.Table.from_batches(batches, schema).combine_chunks()
+        if self._writer is not None:
+            self._file.seek(0)
+            with pa.ipc.open_stream(pa.PythonFile(self._file, "r")) as reader:
+                yield from reader

@@ -5,12 +5,11 @@ from __future__ import annotations
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.catalogue_entries import Spool, read_spool
+from pipelines.catalogue_entries import Spool
 from pipelines.glob_columns import truths
 from pipelines.plan_done import as_keys, find
 from pipelines.plan_ids import digests
@@ -34,9 +33,8 @@ class Twice:
 class Places:
     """Rows by what they name. Ten million take 300 MB; a prefix takes some 200 bytes more."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "places.arrow"
-        self._spool = Spool(self._path)
+    def __init__(self) -> None:
+        self._spool = Spool()
         self._halves: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         self._numbers: list[np.ndarray] = []
         self._prefixes: dict[tuple[str, int], list[tuple[bytes, int]]] = defaultdict(list)
@@ -66,7 +64,7 @@ class Places:
         """Nothing more will be added. Says which two rows name one place, the ones that are met first."""
         import pyarrow as pa
 
-        self._spool.close()
+        self._spool.end()
         self._first, self._second = (np.concatenate([np.zeros(0, np.uint64), *halves]) for halves in self._halves)
         self._halves = ([], [])
         order = np.argsort(self._first, kind="stable")
@@ -100,7 +98,7 @@ class Places:
         """What these rows (in order) name, and whether it is a prefix."""
         found: list[tuple[str, bool]] = []
         begin = 0
-        for batch in read_spool(self._path):
+        for batch in self._spool:
             while len(found) < len(rows) and rows[len(found)] < begin + batch.num_rows:
                 at = rows[len(found)] - begin
                 found.append((batch.column("key")[at].as_py(), batch.column("is_prefix")[at].as_py()))

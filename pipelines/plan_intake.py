@@ -92,8 +92,6 @@ class Intake:
                 yield Ordered(rows, nothing, rows["entry"].to_numpy())
             return
         wanted = list(self._stage.entries())
-        with self._catalogue.dealt(wanted, self._stage.folder) as said:
-            for rows, numbers, told in zip(self._stage, wanted, said, strict=True):
-                entry = rows["entry"].to_numpy()
-                which = np.where(entry >= 0, np.searchsorted(numbers, entry), -1)
-                yield Ordered(rows, told, which)
+        for rows, numbers, told in zip(self._stage, wanted, self._catalogue.dealt(wanted), strict=True):
+            entry = rows["entry"].to_numpy()
+            yield Ordered(rows, told, np.where(entry >= 0, np.searchsorted(numbers, entry), -1))

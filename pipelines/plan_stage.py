@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SAMPLED = 100_000
 _STRIDE = 16  # one row in so many is in the sample, and fewer of a large plan
 _ROW_BYTES = 64  # what a row takes besides its texts
-_PARTITIONS = 400  # as many files are open at once
+_PARTITIONS = 200  # as many files are open at once
 _FANOUT = 16
 _SHARE = 8  # a partition is read, put together, sorted, and the next one with it
 
@@ -49,7 +49,7 @@ class Stage:
     """Takes listed sources in any order, and gives them back in theirs; `folder` is private to it."""
 
     def __init__(self, folder: Path, memory_bytes: int) -> None:
-        self.folder, self._share_bytes = folder, max(1 << 20, memory_bytes // _SHARE)
+        self._folder, self._share_bytes = folder, max(1 << 20, memory_bytes // _SHARE)
         self._codes: dict[str, int] = {}
         self._samples: list[Any] = []
         self._stride, self._seen, self._kept, self._bytes = _STRIDE, 0, 0, 0
@@ -131,7 +131,7 @@ class Stage:
             self._partitions = [self._listed.path]
             return
         majors, paths = cuts
-        streams = [_Stream(self.folder / f"{n}.arrow") for n in range(len(majors) + 1)]
+        streams = [_Stream(self._folder / f"{n}.arrow") for n in range(len(majors) + 1)]
         for batch in _batches(self._listed.path):
             table = _table(batch)
             part = partition_of(self._major(table), table["path"].chunk(0), majors, paths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import unicodedata
 from datetime import UTC, datetime
 
@@ -258,6 +259,13 @@ def test_a_catalogue_can_lie_in_a_store():
     assert speaker_of(load_catalogue("memory://steward/catalogue.csv"), "x.wav") == ["anna"]
     with pytest.raises(ConfigError, match=r"memory://steward/other.csv: no such file"):
         load_catalogue("memory://steward/other.csv")
+
+
+def test_a_catalogue_leaves_no_name_behind_however_its_process_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    catalogue = catalogue_of(tmp_path, "path,subject\nx.wav,anna\n")
+    assert speaker_of(catalogue, "x.wav") == ["anna"]
+    assert [path.name for path in tmp_path.iterdir()] == ["catalogue.csv"]
 
 
 def test_what_was_read_again_is_the_same_row(tmp_path):
