@@ -80,7 +80,10 @@ class Ledger:
             if not self.root.exists(layout.LEDGER_HEAD):
                 self.root.create(layout.LEDGER_HEAD, b'{"format_version":1}')
         except AlreadyExists:
-            pass
+            # Whoever is refused looks at the holder: a lake whose ledger has no mark could never be read.
+            if not self.root.exists(layout.LEDGER_HEAD):
+                where = self.root.uri_of(layout.LEDGER_HEAD)
+                raise ConsentError(f"{where} refuses to be created and cannot be read; try again") from None
         except LakeError as error:
             raise ConsentError(f"the consent ledger cannot be made: {error}") from None
 
