@@ -33,11 +33,8 @@ def main() -> int:
                 place = Path(folder, f"{level}-{name}".replace(" ", "-"))
                 place.mkdir()
                 lines.append(measured(COMMANDS[name], level, place, asked.every, asked.processes))
-                print(lines[-1].row(), flush=True)
+                print("\n".join([lines[-1].row(), *lines[-1].broken]), flush=True)
     print(Line.sum(lines).row())
-    for line in lines:
-        for said in line.broken:
-            print(said)
     return 1 if any(line.broken for line in lines) else 0
 
 

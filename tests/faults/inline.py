@@ -15,7 +15,7 @@ from typing import Any
 
 from lake import reading, remote_create, retries
 from lake.lake import Lake
-from lake.runs import list_runs
+from lake.runs import read_run
 from pipelines import gc, gc_superseded, run, unit
 from pipelines.config import Config, load_config
 from pipelines.engines.contract import Settings, Task
@@ -63,7 +63,7 @@ def opened_stages(settings: Sequence[str], config: str) -> Stages:
 def engine(tasks: Sequence[Task], work: PrepareWork, _: Settings) -> Generator[Commit, None, None]:
     """Units in order of name, each by `UnitJob` as a child process would run it."""
     lake = Lake.open(work.lake_uri)
-    record = next(one for one in list_runs(lake) if one.number == work.run_number)
+    record = read_run(lake, work.run_number)
     config = parse(Config, dict(work.config), "the run's configuration")
     job = unit.UnitJob(lake, record, config, Path(work.work_dir))
     ready = opened_stages(QUICK, "configs/explore.yaml")

@@ -141,8 +141,7 @@ class State:
     @property
     def doubled(self) -> int:
         every = (self.utterances, self.recordings)
-        by_key = [Counter(key for (key, _), count in rows.items() for _ in range(count)) for rows in every]
-        return sum(count - 1 for rows in by_key for count in rows.values())
+        return sum(count - 1 for rows in every for count in _without_run(rows).values())
 
     def lost_from(self, undisturbed: State) -> int:
         """Sources that the undisturbed lake accounts for, and this one does not; events, too."""
@@ -180,6 +179,14 @@ def state_of(folder: Path) -> State:
     )
 
 
-def differences(now: State, undisturbed: State) -> list[str]:
-    """The names of what is not the same."""
+def differences(now: State, undisturbed: State, in_any_run: bool = False) -> list[str]:
+    """The names of what is not the same. `in_any_run`: rows alone, in whichever run they came."""
+    if in_any_run:
+        both = [(getattr(now, kind), getattr(undisturbed, kind)) for kind in ("utterances", "recordings")]
+        is_same = all(_without_run(mine) == _without_run(theirs) for mine, theirs in both)
+        return [] if is_same else ["rows, in whichever run,"]
     return [name for name in State.__dataclass_fields__ if getattr(now, name) != getattr(undisturbed, name)]
+
+
+def _without_run(rows: Counter[Row]) -> Counter[str]:
+    return Counter(key for (key, _), count in rows.items() for _ in range(count))
