@@ -12,6 +12,7 @@ from pipelines.globs import endings_of, matcher, to_regex
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_LOOKED_AT, _USUAL = 256, 8
 Mask = np.ndarray
 """A truth per row."""
 
@@ -29,9 +30,32 @@ def extensions(paths: pa.Array) -> tuple[np.ndarray, list[str]]:
     """
     import pyarrow.compute as pc
 
-    found = pc.replace_substring_regex(paths, r"(?s)\A.*\.", "").dictionary_encode()
-    texts = [text.lower() for text in found.dictionary.to_pylist()]
-    return found.indices.to_numpy(zero_copy_only=False), texts
+    codes = np.full(len(paths), -1, np.int64)
+    usual = {path.rpartition(".")[2] for path in paths.slice(0, _LOOKED_AT).to_pylist() if "." in path}
+    texts = sorted(usual) if len(usual) <= _USUAL else []
+    for code, text in enumerate(texts):
+        codes[truths(pc.ends_with(paths, f".{text}"))] = code
+    rest = np.flatnonzero(codes < 0)
+    if len(rest):
+        found = pc.replace_substring_regex(paths.take(rest), r"(?s)\A.*\.", "").dictionary_encode()
+        codes[rest] = found.indices.to_numpy(zero_copy_only=False) + len(texts)
+        texts += found.dictionary.to_pylist()
+    return codes, [text.lower() for text in texts]
+
+
+def holds(texts: pa.Array, piece: str) -> Mask:
+    """Which texts hold this piece? Where none does, as is usual, all are looked through as one."""
+    import pyarrow.compute as pc
+
+    if len(texts) == 0:
+        return np.zeros(0, bool)
+    first, last = (
+        int(end) for end in np.frombuffer(texts.buffers()[1], np.int32)[[texts.offset, texts.offset + len(texts)]]
+    )
+    data = texts.buffers()[2]
+    if data is None or data.slice(first, last - first).to_pybytes().find(piece.encode()) < 0:
+        return np.zeros(len(texts), bool)
+    return truths(pc.match_substring(texts, piece))
 
 
 def column_matcher(patterns: Sequence[str]) -> Callable[[pa.Array], Mask]:

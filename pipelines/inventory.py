@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.catalogue_formats import Values, place
 from pipelines.csv_columns import Columns, read_columns
+from pipelines.glob_columns import holds, truths
 from schemas.errors import ConfigError
 from schemas.model import nearest
 
@@ -93,7 +94,7 @@ def _sizes(column: pa.Array) -> pa.Array | None:
         if not pc.all(pc.match_substring_regex(column, "^[0-9]{1,18}$")).as_py():
             return None
         # `$` fits before a line end too, which then is no digit.
-        return column.cast(pa.int64()) if not pc.any(pc.match_substring(column, "\n")).as_py() else None
+        return column.cast(pa.int64()) if not holds(column, "\n").any() else None
     try:
         sizes = column.cast(pa.int64())
     except pa.ArrowInvalid:
@@ -108,11 +109,11 @@ def _places(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if pc.any(pc.match_substring(path, "..")).as_py():
+    if holds(path, "..").any():
         return None
-    is_whole = pc.or_(pc.match_substring(path, "://"), pc.starts_with(path, "/"))
-    some_whole = pc.any(is_whole).as_py()
-    if some_whole and not pc.all(is_whole).as_py():
+    is_whole = holds(path, "://") | truths(pc.starts_with(path, "/"))
+    some_whole = is_whole.any()
+    if some_whole and not is_whole.all():
         return None
     kept: pa.Array | None = None
     if some_whole:

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from pipelines.estimate import BYTES_PER_S
-from pipelines.glob_columns import column_matcher, truths
+from pipelines.glob_columns import column_matcher, holds, truths
 from pipelines.globs import folder_matcher, matcher, to_regex
 from pipelines.inventory import ListedColumns, columns_of, read_inventory
 from pipelines.listing import find_one, walk
@@ -242,7 +242,7 @@ def _judge(
             return [("not_named", truths(pc.not_equal(paths, root.only)))]
         found = [("lake", truths(pc.starts_with(paths, lake))) for lake in lakes]
         if not config.hidden:
-            found.append(("hidden", truths(pc.or_(pc.starts_with(paths, "."), pc.match_substring(paths, "/.")))))
+            found.append(("hidden", truths(pc.starts_with(paths, ".")) | holds(paths, "/.")))
         if config.exclude:
             found.append(("excluded", excluded(paths)))
         return [*found, ("not_included", ~included(paths))]

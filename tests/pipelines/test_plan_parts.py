@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines.ahead import ahead
 from pipelines.estimate import BYTES_PER_S, estimated_ms, estimated_s
-from pipelines.glob_columns import column_matcher, extensions
+from pipelines.glob_columns import column_matcher, extensions, holds
 from pipelines.globs import matcher
 from pipelines.plan_done import Done, as_keys, find, row_marks
 from pipelines.plan_ids import UnitIds, as_hex, as_texts, from_hex, recording_ids
@@ -80,6 +80,20 @@ PATTERNS = [
 def test_globs_over_a_column_say_what_they_say_of_each_path(patterns, paths):
     fits = matcher(patterns)
     assert column_matcher(patterns)(pa.array(paths, pa.string())).tolist() == [fits(path) for path in paths]
+
+
+@given(st.lists(st.text("ab./:", max_size=5), max_size=9), st.integers(0, 4), st.sampled_from(["..", "://", "/.", "a"]))
+def test_a_piece_is_found_where_a_text_holds_it_and_not_between_two(texts, begin, piece):
+    column = pa.array(texts, pa.string()).slice(begin)
+    assert holds(column, piece).tolist() == [piece in text for text in texts[begin:]]
+
+
+@given(st.lists(texts, max_size=20))
+@example([f"a.x{n}" for n in range(300)])
+@example(["a.wav"] * 300 + ["b.WAV", "c", "d.wa", "e.", "wav"])
+def test_extensions_stand_behind_the_last_dot(names):
+    codes, found = extensions(pa.array(names, pa.string()))
+    assert [found[code] for code in codes] == [name.rpartition(".")[2].lower() for name in names]
 
 
 keys = st.tuples(st.integers(0, 3), st.text("ab", max_size=6))
