@@ -12,6 +12,7 @@ s3fs 2026.9 and botocore 1.43):
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 import fsspec
@@ -75,6 +76,9 @@ def _defaults(scheme: str) -> dict[str, Any]:
         return {}
     # It would log the traceback of every request that it gives up; we say in one line what became of it.
     _quieten("gcsfs", logging.CRITICAL)
+    # Read when gcsfs is first imported. With it each bucket is first asked for its layout, over gRPC, which needs a
+    # right of its own, waits a minute where nobody answers, and was seen to wait for ever. We move and rename nothing.
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     import aiohttp
 
     return {

@@ -16,6 +16,8 @@ os.environ.update(
         "PYANNOTE_METRICS_ENABLED": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "HF_HUB_OFFLINE": "1",
+        # gcsfs reads it once, when whichever test comes first imports it; lake/clients.py says why.
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
         "MPLBACKEND": "Agg",
         # Converted models and compiled fonts are kept between runs of the tests, and apart from the user's own.
         "XDG_CACHE_HOME": str(_CACHE),
