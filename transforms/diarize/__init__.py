@@ -1,7 +1,7 @@
 """Who speaks when: turns with labels that are local to a recording, and how many voices there are.
 
-Three backends behind one interface: `embedded` listens, `rttm` believes what it is told, `single` takes one voice per
-track on trust.
+Four backends behind one interface: `embedded` listens, `pyannote` does so with pyannote.audio's models, `rttm` believes
+what it is told, `single` takes one voice per track on trust.
 """
 
 from __future__ import annotations
@@ -14,21 +14,25 @@ from pydantic import Field, model_validator
 
 from schemas.errors import Rejected
 from schemas.model import Frozen
-from transforms.diarize.backend import Backend, Heard
+from transforms.diarize.backend import Backend, Heard, TogetherBackend
 from transforms.diarize.embedded import EmbeddedConfig, EmbeddedVoices
 from transforms.diarize.given import GivenTurns
+from transforms.diarize.pyannote import PyannoteVoices
+from transforms.diarize.pyannote_files import PyannoteConfig
 from transforms.diarize.single import SingleVoice
 from transforms.items import Recording
 from transforms.stage import each
 
-__all__ = ["Diarize", "DiarizeConfig", "EmbeddedConfig", "Heard"]
+__all__ = ["Diarize", "DiarizeConfig", "EmbeddedConfig", "Heard", "PyannoteConfig"]
 
 
 class DiarizeConfig(Frozen):
     """Who speaks when, and by which backend that is told."""
 
-    backend: Literal["embedded", "rttm", "single"] = Field(
-        default="embedded", description="`embedded` listens; `rttm` takes turns that are brought; `single` is one voice"
+    backend: Literal["embedded", "pyannote", "rttm", "single"] = Field(
+        default="embedded",
+        description="`embedded` listens; `pyannote` does so with models that are brought; `rttm` takes turns that are "
+        "brought; `single` is one voice",
     )
     speakers: int | None = Field(
         default=None,
@@ -42,6 +46,7 @@ class DiarizeConfig(Frozen):
         description="RTTM file, or folder of them, for backend `rttm`; null: `<name>.rttm` beside the source",
     )
     embedded: EmbeddedConfig = Field(default=EmbeddedConfig(), description="how `embedded` tells voices apart")
+    pyannote: PyannoteConfig = Field(default=PyannoteConfig(), description="what `pyannote` listens with")
 
     @model_validator(mode="after")
     def _consistent(self) -> DiarizeConfig:
@@ -58,6 +63,8 @@ def backend_of(config: DiarizeConfig) -> Backend:
         return GivenTurns(config.rttm)
     if config.backend == "single":
         return SingleVoice()
+    if config.backend == "pyannote":
+        return PyannoteVoices(config.pyannote, config.speakers, config.max_speakers)
     return EmbeddedVoices(config.embedded, config.speakers, config.max_speakers)
 
 
@@ -84,9 +91,14 @@ class Diarize:
         self._backend.open()
 
     def __call__(self, batch: list[Recording]) -> list[Recording | Rejected]:
-        return each(batch, self._diarized)
+        if isinstance(self._backend, TogetherBackend):
+            answers = self._backend.heard_together(batch)
+            return [
+                heard if isinstance(heard, Rejected) else self._told(recording, heard)
+                for recording, heard in zip(batch, answers, strict=True)
+            ]
+        return each(batch, lambda recording: self._told(recording, self._backend.heard(recording)))
 
-    def _diarized(self, recording: Recording) -> Recording:
-        heard = self._backend.heard(recording)
+    def _told(self, recording: Recording, heard: Heard) -> Recording:
         told = replace(recording, turns=heard.turns, voices=heard.voices, extra_voice_s=heard.extra_voice_s)
         return told.with_models(self.model_ids)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from schemas.catalogue import CatalogueRow, Role
+from schemas.errors import Rejected
 from schemas.sound import Region, Turn
-from transforms.items import Recording
+from transforms.items import Recording, Track
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,24 @@ class Backend(Protocol):
 
     def heard(self, recording: Recording) -> Heard:
         """Who speaks when in a decoded recording. Raises Rejected where that cannot be told."""
+
+
+@runtime_checkable
+class TogetherBackend(Backend, Protocol):
+    """A backend whose models hear several recordings at once."""
+
+    def heard_together(self, recordings: Sequence[Recording]) -> list[Heard | Rejected]:
+        """One answer per recording, in order."""
+
+
+def known_count(catalogue: CatalogueRow, track: Track, n_tracks: int, speakers: int | None) -> int | None:
+    """How many speak on this track, where the catalogue, or `speakers` of the configuration, says so."""
+    if n_tracks == 1:
+        return catalogue.speakers or speakers
+    named = [subject for subject in catalogue.subjects if subject.role is Role.SPEAKER]
+    if not named or any(subject.channel is None for subject in named):
+        return None
+    return sum(subject.channel == track.channel for subject in named) or None
 
 
 def labelled(tracks: Sequence[Iterable[tuple[Region, object]]]) -> tuple[tuple[Turn, ...], ...]:

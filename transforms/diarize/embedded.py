@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from schemas.catalogue import CatalogueRow, Role
 from schemas.model import Frozen
 from schemas.sound import ANALYSIS_RATE_HZ, Region, rescale
-from transforms.diarize.backend import Heard, labelled
+from transforms.diarize.backend import Heard, known_count, labelled
 from transforms.diarize.encoder import HOP, embed, encoder_models, open_encoder
 from transforms.diarize.parting import parted
 from transforms.diarize.strangers import Listened, longest_stranger_s, named_voices
@@ -60,7 +59,7 @@ class EmbeddedVoices:
         if recording.decoded is None or self._session is None:
             raise RuntimeError("the backend is opened, and the recording decoded, before its voices are heard")
         tracks = recording.decoded.tracks
-        counts = [self._known_count(recording.catalogue, track, len(tracks)) for track in tracks]
+        counts = [known_count(recording.catalogue, track, len(tracks), self._speakers) for track in tracks]
         parts = [
             self._track(track, regions, count)
             for track, regions, count in zip(tracks, recording.speech, counts, strict=True)
@@ -74,15 +73,6 @@ class EmbeddedVoices:
             voices=max(voices, named + 1) if extra_s else voices,
             extra_voice_s=extra_s,
         )
-
-    def _known_count(self, catalogue: CatalogueRow, track: Track, n_tracks: int) -> int | None:
-        """How many speak on this track, where the catalogue or the configuration says so."""
-        if n_tracks == 1:
-            return catalogue.speakers or self._speakers
-        speakers = [subject for subject in catalogue.subjects if subject.role is Role.SPEAKER]
-        if not speakers or any(subject.channel is None for subject in speakers):
-            return None
-        return sum(subject.channel == track.channel for subject in speakers) or None
 
     def _track(self, track: Track, regions: Sequence[Region], count: int | None) -> _Part:
         """Who speaks when on one track, in its own samples."""
