@@ -131,7 +131,7 @@ def community_1(folder: Path, heard=None) -> Path:
     _placed(folder / "segmentation/pytorch_model.bin", heard)
     save(embedding(), folder / "embedding/pytorch_model.bin")
     save_plda(folder / "plda")
-    (folder / "config.yaml").write_text(COMMUNITY_1)
+    (folder / "config.yaml").write_text(_tuned(COMMUNITY_1, heard))
     return folder
 
 
@@ -139,8 +139,13 @@ def layout_3_1(folder: Path, heard=None) -> Path:
     """3.1's layout: models lie in folders of their hub names; no PLDA."""
     _placed(folder / "pyannote/segmentation-3.0/pytorch_model.bin", heard)
     save(embedding(), folder / "wespeaker-voxceleb-resnet34-LM/pytorch_model.bin")
-    (folder / "config.yaml").write_text(LAYOUT_3_1)
+    (folder / "config.yaml").write_text(_tuned(LAYOUT_3_1, heard))
     return folder
+
+
+def _tuned(text: str, heard: Path | None) -> str:
+    """The small real checkpoint is not of the powerset kind, and so has a threshold."""
+    return text if heard is None else text.replace("min_duration_off: 0.0", "min_duration_off: 0.0\n    threshold: 0.5")
 
 
 def _placed(path: Path, heard: Path | None) -> None:

@@ -99,11 +99,36 @@ def test_a_real_meeting_is_told_as_the_stock_pipeline_tells_it(real_folders, lay
     assert assert_same_as_stock(loaded(real_folders[layout]), in_a_meeting(14))
 
 
-def test_silence_has_no_turns(real_folders, tmp_path):
-    backend = PyannoteVoices(config_of(real_folders["community-1"]))
+@BOTH
+def test_silence_is_told_as_the_stock_pipeline_tells_it(folders, layout):
+    assert_same_as_stock(loaded(folders[layout]), np.zeros(12 * 16_000, np.float32))
+
+
+def test_where_nobody_is_heard_there_are_no_turns(folders, tmp_path):
+    backend = PyannoteVoices(config_of(folders["community-1"]))
     backend.open()
-    heard = backend.heard(recording_of(track_of(tmp_path, np.zeros(12 * 16_000, np.float32))))
+    classifier = backend._run.pipeline._segmentation.model.classifier
+    with torch.no_grad():
+        classifier.weight.zero_()
+        classifier.bias.zero_()[0] = 10
+    heard = backend.heard(recording_of(track_of(tmp_path, made(12))))
     assert (heard.turns, heard.voices, heard.extra_voice_s) == (((),), 0, 0.0)
+
+
+@pytest.mark.parametrize("silent", [[1], [0, 2, 3], []])
+def test_windows_without_a_voice_have_the_stock_vectors_though_they_are_not_heard(folders, silent):
+    pipeline = loaded(folders["community-1"])
+    file, shared = as_file(made(14), "one"), SharedWindows(pipeline, 8)
+    (segmentations,) = shared.segmented([file])
+    segmentations.data[silent] = 0
+    heard = []
+    frames = shared._model.forward_frames
+    shared._model.forward_frames = lambda windows: (heard.append(len(windows)), frames(windows))[1]
+    (ours,) = shared.embedded([file], [segmentations])
+    stock = pipeline.get_embeddings(file, segmentations, exclude_overlap=True)
+    assert np.abs(ours - stock).max() < 1e-5
+    # One more is heard, for the shape of what is pooled, where there is a silent one.
+    assert sum(heard) == len(ours) - len(silent) + bool(silent)
 
 
 def test_windows_of_two_recordings_share_batches_and_change_nothing(folders):
@@ -161,6 +186,15 @@ def test_another_class_in_the_configuration_is_refused(tmp_path):
     (tmp_path / "config.yaml").write_text("- 1\n")
     with pytest.raises(ConfigError, match="not the configuration"):
         PyannoteVoices(config_of(tmp_path)).open()
+
+
+def test_thresholds_that_are_missing_are_told_before_the_run(tmp_path):
+    heard = shared_audio("models/pyannote_simple_segmentation.ckpt")
+    folder = community_1(tmp_path, heard)
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text.replace("    threshold: 0.5\n", ""))
+    with pytest.raises(ConfigError, match="thresholds"):
+        PyannoteVoices(config_of(folder)).open()
 
 
 def test_a_damaged_checkpoint_is_a_wrong_request(folders, tmp_path):

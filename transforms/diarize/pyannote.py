@@ -105,7 +105,15 @@ def load_pipeline(config: PyannoteConfig, layout: Layout) -> Any:
     params.pop("legacy", None)
     name = "pyannote.audio.pipelines.SpeakerDiarization"
     try:
-        return Pipeline.from_pretrained({"pipeline": {"name": name, "params": params}, "params": layout.tuned})
+        pipeline: Any = Pipeline.from_pretrained(
+            {"pipeline": {"name": name, "params": params}, **({"params": layout.tuned} if layout.tuned else {})}
+        )
+        if not pipeline.instantiated:
+            # As pyannote would at its first use; here a threshold that is missing is told before the run begins.
+            pipeline.instantiate(layout.tuned or pipeline.default_parameters())
+        if not pipeline.instantiated:
+            raise ValueError("its `params` leave thresholds unset")
+        return pipeline
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         said = " ".join(str(error).split())
         raise ConfigError(f"pyannote cannot make the pipeline of {config.folder()}: {said}") from None
