@@ -67,7 +67,7 @@ COMMIT_FIELDS = (
     described("run_number", pa.int32(), "place of the run in the one order", nullable=False),
     described("run_id", pa.string(), "run that committed it", nullable=False),
     described("unit_id", pa.string(), "unit of the run's plan", nullable=False),
-    described("generation", pa.int32(), "0, and one more after every erasure, and where gc collected it", nullable=False),
+    described("generation", pa.int32(), "0, plus one for every erasure, and where gc collected it", nullable=False),
     described("sources", pa.int64(), "sources of the unit"),
     described("emitted", pa.int64(), "sources that gave utterances"),
     described("rejected", pa.int64(), "sources put aside"),

@@ -6,7 +6,7 @@ import graphlib
 
 import pytest
 
-from tests.imports import ROOT, imports_in, imports_of, modules_of
+from tests.imports import MADE_OF, ROOT, imports_in, imports_of, modules_of
 
 MAY_IMPORT = {
     "schemas": {"schemas"},
@@ -23,9 +23,6 @@ NEVER_EAGER = {
     "apache_beam", "ray", "airflow", "gcsfs", "s3fs", "pandas", "matplotlib",
 }  # fmt: skip
 """Each costs seconds, or is not installed with a plain `pip install provoice`."""
-
-MADE_OF = {"pipelines.engines.beam_transform": "apache_beam", "pipelines.engines.beam_options": "apache_beam"}
-"""Classes of theirs that ours derive from: such a module is as heavy as what it is made of."""
 
 NEVER_AT_ALL = {
     "schemas": {"soundfile", "soxr", "av", "onnxruntime", "duckdb", "fsspec", "scipy", *NEVER_EAGER},

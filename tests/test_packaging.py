@@ -12,7 +12,7 @@ from importlib.metadata import packages_distributions
 import pytest
 
 from provoice import shadow
-from tests.imports import ROOT, imports_in, modules_of
+from tests.imports import MADE_OF, ROOT, imports_in, modules_of
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = ("provoice", *shadow.PACKAGES)
@@ -71,6 +71,8 @@ def third_party(*, eager_only):
         for name, path in modules_of(package).items():
             for found in imports_in(name, path):
                 if found.top in sys.stdlib_module_names or found.top in PACKAGES or (eager_only and not found.is_eager):
+                    continue
+                if eager_only and found.top == MADE_OF.get(name):
                     continue
                 yield {normal(dist) for dist in given.get(found.top, [found.top])}, found.module, name
 
