@@ -1,0 +1,1 @@
+"""How the network that ships with provoice was made: `python -m training` makes it again."""
