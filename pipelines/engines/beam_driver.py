@@ -87,6 +87,7 @@ def serve(connection: Connection, job: Job) -> None:
 
 def _run(connection: Connection, job: Job) -> None:
     import apache_beam as beam
+    from apache_beam.transforms import combiners
 
     from pipelines.engines import beam_options
     from pipelines.engines.beam_transform import PrepareUnits
@@ -106,7 +107,7 @@ def _run(connection: Connection, job: Job) -> None:
     outputs = pipeline | "Units" >> units
     if name == "PrismRunner":
         # Prism 2.77 turns in a circle, on a whole core, for as long as a stage works that nobody reads from.
-        _ = outputs["receipts"] | "Read" >> beam.combiners.Count.Globally()
+        _ = outputs["receipts"] | "Read" >> combiners.Count.Globally()
     connection.send(Submitted(name))
     # DirectRunner returns when it is done; the others return at once.
     result = pipeline.run()
