@@ -1,8 +1,10 @@
-"""Accent of an utterance: what its owner declared, in the words of one versioned label set."""
+"""Accent of an utterance in the words of one versioned label set: what its owner declared, else, if asked for, what a
+model tells from the sound."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,21 +13,30 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from schemas.catalogue import CatalogueRow
-from schemas.errors import ConfigError, Rejected
-from schemas.model import Frozen, parse
+from schemas.errors import Rejected
+from schemas.model import Frozen
+from transforms.accent_classifier import ClassifierConfig, ClassifierTagger
+from transforms.accent_head import HeadTagger
+from transforms.accent_labels import LabelSet, folded, read_label_set
+from transforms.accent_told import Tagger
 from transforms.items import Accent, Utterance
+from transforms.models import cache_folder
 from transforms.stage import each
-
-_FOLDER = Path(__file__).resolve().parents[1] / "configs" / "accents"
 
 UNMAPPED = "declared"
 """The label set of words that no label set knows, kept as they were declared."""
+UNSURE = "accent_is_unsure"
+"""The quality flag of an utterance whose accent a model was asked for, and would not tell."""
 
 
 class AccentConfig(Frozen):
     """Where accent labels come from."""
 
-    method: Literal["declared"] = Field(default="declared", description="declared: from the catalogue's `accent`")
+    method: Literal["declared", "head", "classifier"] = Field(
+        default="declared",
+        description="declared: from the catalogue's `accent`; head, classifier: and where that says nothing, as a head "
+        "that `provoice accent fit` made, or a transformers audio classifier, tells it",
+    )
     label_set: str = Field(
         default="english-1",
         min_length=1,
@@ -36,68 +47,85 @@ class AccentConfig(Frozen):
         description="keep a declared accent that the label set does not know, lower-cased, under the label set "
         "`declared`; otherwise it is null",
     )
-
-
-class AccentLabel(Frozen):
-    """What else means this label: a BCP 47 tag, and words as people write them."""
-
-    bcp47: str | None = None
-    synonyms: tuple[str, ...] = ()
-
-
-class LabelSet(Frozen):
-    """A closed, versioned list of accents of one language. A changed list gets a new name."""
-
-    name: str = Field(pattern=r"^[a-z0-9_]+-[0-9]+$")
-    language: str = Field(min_length=2, description="BCP 47 primary language that the labels are accents of")
-    labels: dict[str, AccentLabel] = Field(min_length=1)
+    head: str | None = Field(
+        default=None, description="the head of method `head`: a file that every worker can read, `gs://…` or `s3://…`"
+    )
+    head_sha256: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="its SHA-256, as `provoice accent show` tells it; no other file is opened",
+    )
+    classifier: ClassifierConfig = Field(
+        default=ClassifierConfig(), description="the model of method `classifier`, and what its labels mean"
+    )
 
     @model_validator(mode="after")
-    def _unambiguous(self) -> LabelSet:
-        claimed: dict[str, str] = {}
-        for label, word in self._words():
-            if claimed.setdefault(folded(word), label) != label:
-                raise ValueError(f"`{word}` means both {claimed[folded(word)]} and {label}")
+    def _consistent(self) -> AccentConfig:
+        if self.method == "head" and (self.head is None or self.head_sha256 is None):
+            raise ValueError("method `head` takes `head` and `head_sha256`, as `provoice accent fit` prints them")
+        # A key that is set and does nothing would be found out after the run.
+        if "method" not in self.model_fields_set and self.head is not None:
+            raise ValueError("`head` is set, so say `method: head`, or `method: declared` to leave it out")
         return self
 
-    @cached_property
-    def label_of(self) -> dict[str, str]:
-        """Folded word to label."""
-        return {folded(word): label for label, word in self._words()}
+    def head_path(self) -> Path:
+        """Where the head lies on this machine: the file itself, or the cache, named by its digest."""
+        if self.is_head_remote:
+            return cache_folder() / "accent" / f"{self.head_sha256}.json"
+        return Path(self.head or "")
 
-    def _words(self) -> list[tuple[str, str]]:
-        return [
-            (label, word)
-            for label, entry in self.labels.items()
-            for word in (label, *([entry.bcp47] if entry.bcp47 else []), *entry.synonyms)
-        ]
+    @property
+    def is_head_remote(self) -> bool:
+        return "://" in (self.head or "")
+
+
+def tagger_of(config: AccentConfig) -> Tagger | None:
+    """The model that is configured, not opened yet; None where labels are only declared."""
+    if config.method == "head":
+        return HeadTagger(config.head_path(), config.head or "", config.head_sha256 or "")
+    return ClassifierTagger(config.classifier) if config.method == "classifier" else None
 
 
 class TagAccent:
-    """Sets `accent`, with origin `declared` and no score."""
+    """Sets `accent`: origin `declared`, without a score, or `predicted`, with one. A model is asked only where nothing
+    is declared; where it is not sure, the accent stays null, and the quality flag says so."""
 
-    name, version = "tag_accent", 1
+    name, version = "tag_accent", 2
 
     def __init__(self, config: AccentConfig) -> None:
         self.config = config
+        self._tagger = tagger_of(config)
 
     @cached_property
     def label_set(self) -> LabelSet:
         return read_label_set(self.config.label_set)
 
     @property
-    def model_ids(self) -> dict[str, str]:
-        """The label set's name and digest: it decides what is written, so it belongs to the recipe."""
+    def model_ids(self) -> Mapping[str, str]:
+        """Label set and models: they decide what is written, so they belong to the recipe."""
         digest = hashlib.sha256(self.label_set.model_dump_json().encode()).hexdigest()
-        return {"accent_labels": f"{self.label_set.name} sha256:{digest}"}
+        told = {} if self._tagger is None else self._tagger.model_ids()
+        return {"accent_labels": f"{self.label_set.name} sha256:{digest}", **told}
 
     def open(self) -> None:
-        _ = self.label_set
+        """Loads the model; ConfigError where it is missing, or not the one that is stated."""
+        label_set = self.label_set
+        if self._tagger is not None:
+            self._tagger.open(label_set)
 
     def __call__(self, batch: list[Utterance]) -> list[Utterance | Rejected]:
-        return each(
-            batch, lambda u: replace(u, accent=declared_accent(u.catalogue, self.label_set, self.config.keep_unmapped))
-        )
+        return each(batch, self._tagged)
+
+    def _tagged(self, utterance: Utterance) -> Utterance:
+        row = utterance.catalogue
+        if self._tagger is None or is_declared(row) or not speaks(row, self.label_set):
+            declared = declared_accent(row, self.label_set, self.config.keep_unmapped)
+            return replace(utterance, accent=declared)
+        told = self._tagger.told(utterance.samples)
+        heard = replace(utterance, models={**utterance.models, **self._tagger.models})
+        if told.label is None:
+            return replace(heard, accent=None, quality_flags=(*heard.quality_flags, UNSURE))
+        return replace(heard, accent=Accent(told.label, self.label_set.name, "predicted", told.score))
 
 
 def declared_accent(row: CatalogueRow, label_set: LabelSet, keep_unmapped: bool = False) -> Accent | None:
@@ -107,9 +135,7 @@ def declared_accent(row: CatalogueRow, label_set: LabelSet, keep_unmapped: bool 
     the word and `keep_unmapped` is off. A recording of several speakers has one declared accent at most: it is taken
     as said of each of them.
     """
-    if row.accent is None or not folded(row.accent):
-        return None
-    if row.language is not None and row.language.replace("_", "-").split("-")[0].lower() != label_set.language:
+    if row.accent is None or not is_declared(row) or not speaks(row, label_set):
         return None
     label = label_set.label_of.get(folded(row.accent))
     if label is not None:
@@ -117,21 +143,11 @@ def declared_accent(row: CatalogueRow, label_set: LabelSet, keep_unmapped: bool 
     return Accent(row.accent.strip().lower(), UNMAPPED, "declared") if keep_unmapped else None
 
 
-def read_label_set(name: str) -> LabelSet:
-    """A label set by its name in configs/accents, or from a YAML of one's own. Raises ConfigError."""
-    import yaml
-
-    path = Path(name) if name.endswith((".yaml", ".yml")) else _FOLDER / f"{name}.yaml"
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError:
-        known = ", ".join(sorted(found.stem for found in _FOLDER.glob("*.yaml")))
-        raise ConfigError(f"accent.label_set: no label set `{name}`; there is {known}, or give a path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"accent.label_set: {name} is not YAML: {' '.join(str(error).split())}") from None
-    return parse(LabelSet, value, f"accent.label_set {name}")
+def is_declared(row: CatalogueRow) -> bool:
+    """Whether its owner says something of the accent, known to the label set or not: a model does not overrule it."""
+    return row.accent is not None and bool(folded(row.accent))
 
 
-def folded(word: str) -> str:
-    """A word without case, spaces and punctuation: `Northern Irish` and `NorthernIrish` are one."""
-    return "".join(letter for letter in word.casefold() if letter.isalnum())
+def speaks(row: CatalogueRow, label_set: LabelSet) -> bool:
+    """Whether the row's language is the one that the labels are accents of; unknown languages are taken to be."""
+    return row.language is None or row.language.replace("_", "-").split("-")[0].lower() == label_set.language

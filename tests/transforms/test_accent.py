@@ -12,8 +12,9 @@ from schemas.errors import ConfigError
 from tests.shared_audio import shared_audio
 from tests.transforms.builders import tone
 from tests.transforms.utterances import utterance_of
-from transforms import accent as accents
-from transforms.accent import AccentConfig, TagAccent, declared_accent, folded, read_label_set
+from transforms import accent_labels as accents
+from transforms.accent import AccentConfig, TagAccent, declared_accent
+from transforms.accent_labels import folded, read_label_set
 from transforms.items import Accent, Utterance
 
 ENGLISH = read_label_set("english-1")

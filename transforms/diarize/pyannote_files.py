@@ -5,19 +5,17 @@ Nothing here imports torch or pyannote: what a recipe names must be known withou
 
 from __future__ import annotations
 
-import hashlib
 import io
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from schemas.errors import ConfigError
 from schemas.model import Frozen
-from transforms.models import ModelRef, cache_folder
+from transforms.pinned import checked_digests, is_remote, pinned_folder, pinned_models, read_pinned
 
 CONFIG_FILE = "config.yaml"
 WEIGHTS = "pytorch_model.bin"
@@ -27,6 +25,9 @@ _PIPELINES = ("pyannote.audio.pipelines.SpeakerDiarization", "SpeakerDiarization
 
 class PyannoteConfig(Frozen):
     """Which pipeline the backend `pyannote` runs, and the SHA-256 of each of its files."""
+
+    key: ClassVar[str] = "diarize.pyannote"
+    kind: ClassVar[str] = "pyannote"
 
     pipeline: str | None = Field(
         default=None,
@@ -43,16 +44,7 @@ class PyannoteConfig(Frozen):
     )
     batch: int = Field(default=32, ge=1, le=1024, description="windows that the models hear at once")
 
-    @field_validator("sha256")
-    @classmethod
-    def _are_digests(cls, value: Mapping[str, str]) -> Mapping[str, str]:
-        for name, digest in value.items():
-            path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or str(path) != name:
-                raise ValueError(f"{name} is no path within the pipeline's folder")
-            if not re.fullmatch("[0-9a-f]{64}", digest):
-                raise ValueError(f"the SHA-256 of {name} is 64 digits of 0-9a-f")
-        return value
+    _are_digests = field_validator("sha256")(checked_digests)
 
     def named(self) -> str:
         """The pipeline, where one is; else ConfigError."""
@@ -64,41 +56,19 @@ class PyannoteConfig(Frozen):
 
     @property
     def is_remote(self) -> bool:
-        return "://" in self.named()
+        return is_remote(self)
 
     def folder(self) -> Path:
-        """Where the files lie on this machine: the folder itself, or the cache, named by what all files hash to."""
-        if not self.is_remote:
-            return Path(self.named())
-        every = "\n".join(f"{digest}  {name}" for name, digest in sorted(self.sha256.items()))
-        return cache_folder() / "pyannote" / hashlib.sha256(every.encode()).hexdigest()[:24]
+        """Where the files lie on this machine."""
+        return pinned_folder(self)
 
     def models(self) -> dict[str, str]:
         """Each file as it stands in `lineage.models`, by `pyannote/PIPELINE/FILE`."""
-        base = self.named().rstrip("/").rsplit("/", 1)[-1]
-        refs = [
-            ModelRef(f"pyannote/{base}/{name}", self.revision or "unnamed", digest)
-            for name, digest in sorted(self.sha256.items())
-        ]
-        return {ref.id: str(ref) for ref in refs}
+        return pinned_models(self)
 
     def read(self, name: str) -> io.BytesIO:
-        """The bytes of one file, which are those that the configuration states: read once, so that what was checked is
-        what is opened. Raises ConfigError."""
-        path = self.folder() / name
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ConfigError(f"cannot read {path} of diarize.pyannote: {error.strerror or error}") from None
-        got, expected = hashlib.sha256(data).hexdigest(), self.sha256.get(name)
-        if expected is None:
-            raise ConfigError(
-                f"{path} has no SHA-256 in the configuration, and is not opened; if it is what you mean, state "
-                f"diarize.pyannote.sha256: {{{name}: {got}}}"
-            )
-        if got != expected:
-            raise ConfigError(f"{path} has sha256 {got}, expected {expected}; bring the right file, or state this one")
-        return io.BytesIO(data)
+        """The bytes of one file, which are those that the configuration states. Raises ConfigError."""
+        return read_pinned(self, name)
 
 
 @dataclass(frozen=True, slots=True)
