@@ -20,7 +20,7 @@ OURS = {*MAY_IMPORT, "benchmarks", "tests"}
 
 NEVER_EAGER = {
     "torch", "torchaudio", "torchcodec", "pyannote", "lightning", "librosa", "resemblyzer", "silero_vad",
-    "apache_beam", "ray", "airflow", "gcsfs", "s3fs", "pandas", "matplotlib",
+    "apache_beam", "ray", "airflow", "gcsfs", "s3fs", "pandas", "matplotlib", "transformers",
 }  # fmt: skip
 """Each costs seconds, or is not installed with a plain `pip install provoice`."""
 
