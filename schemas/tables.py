@@ -109,6 +109,8 @@ MEASUREMENT_FIELDS = (
     described("dc_offset", pa.float64(), "mean sample of the source channel, full scale 1"),
     described("bandwidth_hz", pa.float64(), "highest frequency with content in the source channel, Hz"),
     described("hum_db", pa.float64(), "mains hum at 50 or 60 Hz over its surroundings in the source channel, dB"),
+    described("snr_spread_db", pa.float64(), "absolute error that the network expects of snr_db, dB; null without it"),
+    described("c50_spread_db", pa.float64(), "absolute error that the network expects of c50_db, dB; null without it"),
 )
 
 UTTERANCE_FIELDS = (

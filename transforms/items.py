@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from schemas.catalogue import CatalogueRow
 from schemas.sound import ANALYSIS_RATE_HZ, Region, Samples, Turn
 from schemas.source import Source
+
+if TYPE_CHECKING:
+    from transforms.acoustics import Acoustics
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,8 @@ class Measurements:
     dc_offset: float | None = None
     bandwidth_hz: float | None = None
     hum_db: float | None = None
+    snr_spread_db: float | None = None
+    c50_spread_db: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +175,10 @@ class Utterance:
     """16 kHz samples of the pauses around it in the recording: the room without a voice. May be empty."""
     band_power: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     """Power per frame and band (`transforms.spectrum`), made by the first stage that needs it, for the others."""
+    mel_power: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    """What `band_power` sums, finer: power per frame and mel band."""
+    acoustics: Acoustics | None = field(default=None, repr=False, compare=False)
+    """What the network said, when a stage has asked it."""
     columns: Mapping[str, Any] = field(default_factory=dict)
     """Columns of the user's own stages."""
     models: Mapping[str, str] = field(default_factory=dict)
