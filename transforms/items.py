@@ -195,3 +195,7 @@ class Utterance:
     def measured(self, **values: Any) -> Utterance:
         """This utterance with some of its measurements set."""
         return replace(self, measurements=replace(self.measurements, **values))
+
+    def flagged(self, *flags: str) -> Utterance:
+        """This utterance with further quality flags; none is said twice."""
+        return replace(self, quality_flags=tuple(dict.fromkeys((*self.quality_flags, *flags))))
