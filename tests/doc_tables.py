@@ -22,6 +22,7 @@ from pipelines.config import RECIPE_KEYS, SETTING_KEYS, Config
 from provoice.cli.main import cli
 from provoice.reasons import HELD_HELP
 from provoice.sql import VIEWS
+from provoice.sql_accents import SUBJECT_ACCENTS
 from provoice.sql_ledger import EVENTS, GRANTS
 from provoice.sql_releases import DECISIONS, EXPIRING, RELEASES, USES
 from provoice.sql_tables import COMMITS, RUNS
@@ -140,6 +141,7 @@ def tables() -> dict[str, Callable[[], str]]:
         "columns decisions": lambda: _sql_columns(DECISIONS),
         "columns expiring": lambda: _sql_columns(EXPIRING),
         "columns uses": lambda: _sql_columns(USES),
+        "columns subject_accents": lambda: _sql_columns(SUBJECT_ACCENTS),
         "views": lambda: _table(("view", "holds"), ((f"`{name}`", what) for name, what in VIEWS.items())),
         "reasons rejected": lambda: _table(("reason", "tried again", "what it means, and what to do"), of_reasons),
         "reasons held": lambda: _table(

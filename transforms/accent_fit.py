@@ -88,7 +88,7 @@ class Account:
     """Of all, had it never abstained."""
     accuracy_from: float
     accuracy_to: float
-    """Where 95 % of the accuracies lie when the speakers are drawn again."""
+    """Where 95 % of the accuracies lie when the speakers are drawn again, with an unknown one among each label's."""
     utterance_accuracy: float
     """The same, every utterance counting the same."""
     coverage: float
@@ -200,7 +200,8 @@ def _share(is_right: NDArray[np.bool_], weight: Numbers) -> float:
 
 
 def _interval(examples: Examples, is_right: NDArray[np.bool_]) -> tuple[float, float]:
-    """Where 95 % of the accuracies lie, when as many people of each label are drawn again from those there are."""
+    """Where 95 % of the accuracies lie, when people of each label are drawn again from those there are and one more, of
+    whom nothing is known: else a few people who are all told right would leave no doubt."""
     drawn = np.random.default_rng(0)
     means = np.zeros(_DRAWS)
     for label in range(len(examples.labels)):
@@ -208,8 +209,10 @@ def _interval(examples: Examples, is_right: NDArray[np.bool_]) -> tuple[float, f
         for speaker, target, right in zip(examples.speakers, examples.target, is_right, strict=True):
             if target == label:
                 people.setdefault(speaker, []).append(bool(right))
-        each = np.array([np.mean(answers) for _, answers in sorted(people.items())])
-        means += each[drawn.integers(len(each), size=(_DRAWS, len(each)))].mean(1) / len(examples.labels)
+        each = np.tile([np.mean(answers) for _, answers in sorted(people.items())], (_DRAWS, 1))
+        each = np.hstack([each, drawn.random((_DRAWS, 1))])
+        again = drawn.integers(each.shape[1], size=each.shape)
+        means += np.take_along_axis(each, again, 1).mean(1) / len(examples.labels)
     low, high = np.quantile(means, (0.025, 0.975))
     return float(low), float(high)
 

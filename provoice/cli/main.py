@@ -21,7 +21,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "report": ("provoice.cli.report", "command", "One HTML file with plots."),
     "consent": ("provoice.cli.consent", "command", "Record and read what people have allowed."),
     "release": ("provoice.cli.release", "command", "Choose what may be trained on, for one use, and keep the choice."),
+    "accent": ("provoice.cli.accent", "command", "Fit a head that tells accents, and show what one can do."),
     "snapshot": ("provoice.cli.snapshot", "command", "Fold commits and merge parts, so that a lake opens quickly."),
+    "erase": ("provoice.cli.erase", "command", "Remove what was made from a person's voice."),
     "gc": ("provoice.cli.gc", "command", "Show what nothing names any more, and delete it."),
 }
 """Name: module, attribute, short help."""
