@@ -19,7 +19,7 @@ from lake.lake import Lake
 from lake.runs import read_unit, reread_run
 from pipelines.config import Config
 from pipelines.gate import Admission, ConsentGate, Held
-from pipelines.model_files import fetch_models
+from pipelines.model_files import fetch_accent, fetch_models
 from pipelines.plan import PlannedSource, Unit
 from pipelines.prepare import Outcome, Preparer
 from pipelines.rows import Row, RunNames, counted, recording_row
@@ -65,6 +65,7 @@ class UnitJob:
     def open(self) -> None:
         self.work_dir.mkdir(parents=True, exist_ok=True)
         fetch_models(self.config.diarize)
+        fetch_accent(self.config.accent)
         self.stages.open()
         self.gate.refresh()
 
