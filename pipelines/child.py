@@ -44,7 +44,7 @@ class Failure:
 def serve(connection: Connection, spec: JobSpec, supervisor_pid: int) -> None:
     """The child's whole life. Says "ready", then answers each ("run", attempt) with a commit or a failure."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
-    threading.Thread(target=_die_with, args=(supervisor_pid,), daemon=True, name="watch").start()
+    threading.Thread(target=die_with, args=(supervisor_pid,), daemon=True, name="watch").start()
     try:
         job = _open(spec)
     except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
@@ -60,7 +60,7 @@ def serve(connection: Connection, spec: JobSpec, supervisor_pid: int) -> None:
             connection.send(("failed", _failure(error, is_opening=False)))
 
 
-def _die_with(pid: int) -> None:
+def die_with(pid: int) -> None:
     """Ends this process when `pid` does: an engine's process may be killed while a source is in hand that never ends.
 
     The kernel's own way (PR_SET_PDEATHSIG) hears of the fork server only, which lives as long as any child of it.

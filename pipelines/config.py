@@ -88,6 +88,13 @@ class Config(Frozen):
     limits: Limits = Field(default=Limits(), description="what one source may cost")
     engine: Literal["local", "ray", "beam"] = Field(default="local", description="what the units run on")
     workers: int | None = Field(default=None, ge=1, description="worker processes on each machine; null: one per core")
+    decoders: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="processes beside each worker that decode ahead of it, for workers with a GPU; each may use "
+        "limits.memory_bytes",
+    )
     ray: RayConfig = Field(default=RayConfig(), description="the engine `ray`")
     beam: BeamConfig = Field(default=BeamConfig(), description="the engine `beam`")
     max_rejected_ratio: float = Field(
@@ -117,7 +124,7 @@ RECIPE_KEYS = (
     "output",
     "consent",
 )
-SETTING_KEYS = ("sources", "plan", "limits", "engine", "workers", "ray", "beam", "max_rejected_ratio")
+SETTING_KEYS = ("sources", "plan", "limits", "engine", "workers", "decoders", "ray", "beam", "max_rejected_ratio")
 """`plan` decides which utterances share a tar, never an utterance's bytes; what is planned stays as planned."""
 
 

@@ -29,6 +29,8 @@ class Decode:
         return each(batch, self._decoded)
 
     def _decoded(self, recording: Recording) -> Recording:
+        if recording.decoded is not None:  # ahead of its turn, with this configuration
+            return recording
         folder = self.spool_dir / recording.recording_id
         folder.mkdir(parents=True, exist_ok=True)
         try:
