@@ -91,12 +91,27 @@ def release_path(name: str, version: int) -> str:
     return f"{release_folder(name, version)}/release.json"
 
 
+def replaced_path(name: str, version: int) -> str:
+    """Beside a release's record, once an erasure has put another version in its place."""
+    return f"{release_folder(name, version)}/replaced.json"
+
+
 def release_index_path(name: str, version: int, part: int, sha256: str) -> str:
     return f"{release_folder(name, version)}/index/part-{part:05d}-{sha256[:_DIGEST_CHARS]}.parquet"
 
 
 def release_croissant_path(name: str, version: int) -> str:
     return f"{release_folder(name, version)}/croissant.json"
+
+
+def erasure_folder(number: int) -> str:
+    """Within the ledger's root: what an erasure of several steps must know to go on."""
+    return f"erasures/{number:06d}"
+
+
+def certificate_path(number: int, generation: int, ending: str = "json") -> str:
+    """Within the ledger's root."""
+    return f"certificates/{number:06d}.{generation}.{ending}"
 
 
 def projection_head_path(number: int) -> str:

@@ -34,8 +34,13 @@ def objects(filesystem: Any, protocol: str, folder: str) -> Iterator[ObjectInfo]
         yield from _on_disk(folder, "")
         return
     for path, entry in entries(filesystem, protocol, folder):
-        modified = next((entry[key] for key in ("updated", "LastModified", "mtime", "created") if entry.get(key)), None)
-        yield ObjectInfo(path, int(entry.get("size") or 0), _instant(modified))
+        yield ObjectInfo(path, int(entry.get("size") or 0), modified_at(entry))
+
+
+def modified_at(entry: Mapping[str, Any]) -> datetime | None:
+    """When the object that the store says this of was last written."""
+    names = ("updated", "LastModified", "mtime", "created")
+    return _instant(next((entry[name] for name in names if entry.get(name)), None))
 
 
 def entries(filesystem: Any, protocol: str, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

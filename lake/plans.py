@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BATCH_ROWS = 65_536
+ERASED = "erased"
+"""Column of a plan from which sources were erased: how many of them a row stands for; null in every other row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class PlannedUnit:
     estimated_s: float
     deadline_s: float
     sources: int
+    """Those that were erased are among them."""
 
 
 def read_plan_units(lake: Lake, run: RunRecord) -> list[PlannedUnit]:
@@ -32,10 +35,11 @@ def read_plan_units(lake: Lake, run: RunRecord) -> list[PlannedUnit]:
     import pyarrow as pa
 
     units: dict[str, PlannedUnit] = {}
-    for batch in _batches(lake, run, ["unit_id", "estimated_s", "deadline_s"]):
-        groups = pa.Table.from_batches([batch]).group_by("unit_id", use_threads=False)
-        found = groups.aggregate([("estimated_s", "sum"), ("deadline_s", "max"), ("unit_id", "count")])
-        names = ("unit_id", "estimated_s_sum", "deadline_s_max", "unit_id_count")
+    for batch in _batches(lake, run, ["unit_id", "estimated_s", "deadline_s", ERASED]):
+        table = pa.Table.from_batches([batch]).drop_columns([ERASED]).append_column("sources", _stands_for(batch))
+        groups = table.group_by("unit_id", use_threads=False)
+        found = groups.aggregate([("estimated_s", "sum"), ("deadline_s", "max"), ("sources", "sum")])
+        names = ("unit_id", "estimated_s_sum", "deadline_s_max", "sources_sum")
         rows = zip(*(found[name].to_pylist() for name in names), strict=True)
         for unit_id, estimated_s, deadline_s, sources in rows:
             known = units.get(unit_id, PlannedUnit(unit_id, 0.0, deadline_s, 0))
@@ -45,7 +49,8 @@ def read_plan_units(lake: Lake, run: RunRecord) -> list[PlannedUnit]:
 
 
 def read_unit(lake: Lake, run: RunRecord, unit_id: str) -> pa.Table:
-    """The plan rows of one unit, as `schemas.tables.PLAN_SCHEMA`; reads only the row groups that can hold it."""
+    """The plan rows of one unit, as `schemas.tables.PLAN_SCHEMA`, with `erased` where something was erased from the
+    plan; reads only the row groups that can hold it."""
     import pyarrow.compute as pc
 
     index = int(unit_id.split("-", 1)[0])
@@ -60,13 +65,31 @@ def read_unit(lake: Lake, run: RunRecord, unit_id: str) -> pa.Table:
 
 
 def plan_batches(lake: Lake, run: RunRecord) -> Iterator[pa.RecordBatch]:
-    """The whole plan, a bounded number of rows at a time."""
-    yield from _batches(lake, run, None)
+    """The whole plan but for what was erased from it, a bounded number of rows at a time."""
+    import pyarrow.compute as pc
+
+    for batch in _batches(lake, run, None):
+        left = batch.filter(pc.is_null(batch.column(ERASED)))
+        yield left.select([name for name in left.schema.names if name != ERASED])
 
 
 def _batches(lake: Lake, run: RunRecord, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    """Batches with `erased`, which is null throughout in a plan from which nothing was erased."""
+    import pyarrow as pa
+
     with _plan(lake, run) as plan:
-        yield from plan.iter_batches(batch_size=_BATCH_ROWS, columns=columns, use_threads=False)
+        names = None if columns is None else [name for name in columns if name in plan.schema_arrow.names]
+        for batch in plan.iter_batches(batch_size=_BATCH_ROWS, columns=names, use_threads=False):
+            if ERASED not in batch.schema.names:
+                batch = batch.append_column(ERASED, pa.nulls(batch.num_rows, pa.int64()))
+            yield batch
+
+
+def _stands_for(batch: pa.RecordBatch) -> pa.Array:
+    """Of how many sources each row speaks."""
+    import pyarrow.compute as pc
+
+    return pc.fill_null(batch.column(ERASED), 1)
 
 
 @contextmanager

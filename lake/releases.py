@@ -13,23 +13,30 @@ from lake.lake import Lake
 from lake.parts import read_part
 from lake.reading import read_each
 from lake.storage import Missing, ObjectInfo
-from schemas.errors import AlreadyExists, ConfigError, LakeError
+from schemas.errors import AlreadyExists, ConfigError, ConsentError, LakeError
 from schemas.model import nearest, parse
 from schemas.records import StoredObject
-from schemas.releases import ReleaseRecord
+from schemas.releases import ReleaseRecord, Replaced
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _RECORD = re.compile(r"releases/(?P<name>[^/]+)/(?P<version>[1-9]\d*)/release\.json")
+_REPLACED = re.compile(r"releases/(?P<name>[^/]+)/(?P<version>[1-9]\d*)/replaced\.json")
 
 
 def list_releases(lake: Lake) -> list[ReleaseRecord]:
-    """Every release, by name and version."""
-    found = sorted(_records(lake), key=lambda one: (one[0], one[1]))
+    """Every release, by name and version; of those that were replaced, `index` is empty, for it is removed."""
+    listed = list(lake.root.list("releases"))
+    records = [
+        (match["name"], int(match["version"]), info) for info in listed if (match := _RECORD.fullmatch(info.path))
+    ]
+    gone = {(match["name"], int(match["version"])) for info in listed if (match := _REPLACED.fullmatch(info.path))}
+    found = sorted(records, key=lambda one: (one[0], one[1]))
     infos = [info for _, _, info in found]
     texts = read_each(lake.root, infos)
-    return [_parsed(lake, info.path, text) for info, text in zip(infos, texts, strict=True)]
+    releases = [_parsed(lake, info.path, text) for info, text in zip(infos, texts, strict=True)]
+    return [_as_replaced(lake, one) if (one.name, one.version) in gone else one for one in releases]
 
 
 def newest_version(lake: Lake, name: str) -> int:
@@ -48,7 +55,46 @@ def read_release(lake: Lake, name: str, version: int | None = None) -> ReleaseRe
         text = lake.root.read(path)
     except Missing:
         raise ConfigError(_unknown(lake, name, version)) from None
-    return _parsed(lake, path, text)
+    return _as_replaced(lake, _parsed(lake, path, text))
+
+
+def check_not_replaced(record: ReleaseRecord) -> None:
+    """Raises ConsentError, with the version that stands in for it, where something was erased from the release."""
+    if record.replaced is None:
+        return
+    named = f"release {record.name}@{record.version}"
+    if record.replaced.by is None:
+        raise ConsentError(f"{named} is gone: everything in it was erased")
+    raise ConsentError(
+        f"{named} was replaced, for something in it was erased: open {record.name}@{record.replaced.by} in its place"
+    )
+
+
+def replace_release(lake: Lake, record: ReleaseRecord, said: Replaced) -> Replaced:
+    """Marks a version as replaced, and returns the mark that holds: this one, or one that was there."""
+    path = layout.replaced_path(record.name, record.version)
+    try:
+        lake.root.create(path, said.model_dump_json(indent=1).encode())
+    except AlreadyExists:
+        return _replaced(lake, path, lake.root.read(path))
+    return said
+
+
+def _as_replaced(lake: Lake, record: ReleaseRecord) -> ReleaseRecord:
+    path = layout.replaced_path(record.name, record.version)
+    try:
+        said = _replaced(lake, path, lake.root.read(path))
+    except Missing:
+        return record
+    return record.model_copy(update={"replaced": said, "index": ()})
+
+
+def _replaced(lake: Lake, path: str, text: bytes) -> Replaced:
+    where = lake.root.uri_of(path)
+    try:
+        return parse(Replaced, json.loads(text), where)
+    except (ValueError, ConfigError) as error:
+        raise LakeError(f"{where} does not say what replaced its release: {error}") from None
 
 
 def create_release(lake: Lake, record: ReleaseRecord) -> ReleaseRecord:

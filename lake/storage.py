@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from lake import local_create, remote_create
 from lake.clients import open_place, protocol_of
-from lake.listing import ObjectInfo, objects
+from lake.listing import ObjectInfo, modified_at, objects
 from lake.ranged import RangedFile, read_range
 from lake.retries import retried
 from lake.store_errors import in_one_line, is_refusal
@@ -158,6 +159,14 @@ class Root:
             except (FileNotFoundError, NotADirectoryError):
                 return None
             return None if found["type"] == "directory" else int(found["size"])
+
+    def modified(self, path: str) -> datetime | None:
+        """When the object was created, by the store's clock; None where there is none, or nobody says."""
+        with self._explained(path):
+            try:
+                return modified_at(retried(lambda: self.filesystem.info(self._full(path))))
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     def exists(self, path: str) -> bool:
         return self.size(path) is not None

@@ -123,8 +123,9 @@ def _planned(lake: Lake, run: RunRecord) -> Iterator[list[tuple[str, PlannedSour
 
 
 def _is_still_held(gate: ConsentGate, planned: PlannedSource, reason: str) -> bool:
-    """A voice that nobody named stays until the catalogue changes; anything else is asked again."""
-    if reason == DenyReason.EXTRA_VOICE:
+    """A voice that nobody named stays until the catalogue changes, and what was erased for good; anything else is asked
+    again."""
+    if reason in (DenyReason.EXTRA_VOICE, DenyReason.SUPPRESSED):
         return True
     answer = gate.ask(planned)
     return isinstance(answer, Held) and answer.reason == reason

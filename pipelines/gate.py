@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from lake.ledger import Ledger
+from lake.suppression import Suppression
 from pipelines.config import ConsentConfig
 from pipelines.plan import PlannedSource
 from schemas.catalogue import CatalogueRow
@@ -81,6 +82,7 @@ class ConsentGate:
         self._subjects: frozenset[str] = frozenset()
         self._sources: frozenset[Place] = frozenset()
         self._is_narrow = False
+        self._suppression = Suppression(ledger.root)
         self.state = ConsentState()
         self.decided_at = datetime.now(UTC)
 
@@ -93,9 +95,11 @@ class ConsentGate:
         self._subjects, self._sources = subjects, places
 
     def refresh(self) -> bool:
-        """Reads the ledger's head; True when there was something new, or somebody new to know about."""
+        """Reads the ledger's head and the suppression list; True when there was something new, or somebody new to know
+        about."""
         before = self.state.position
         head = self._ledger.head()
+        has_grown = self._suppression.refresh()
         if self._ledger.is_projected and not self._is_narrow:
             self._is_narrow, self.state = True, ConsentState()
         if not self._is_narrow:
@@ -103,7 +107,7 @@ class ConsentGate:
         elif head != self.state.position:
             self._read_on(head)
         self.decided_at = datetime.now(UTC)
-        return self.state.position != before
+        return has_grown or self.state.position != before
 
     def _read_on(self, head: int) -> None:
         known = self.state.position
@@ -126,6 +130,8 @@ class ConsentGate:
 
     def ask(self, planned: PlannedSource) -> Admission | Held:
         """Gate 1, and again at gate 2: `retain` and `annotate` for all subjects that the catalogue names."""
+        if self._suppression.has_path(planned.source.root, planned.source.path):
+            return Held(DenyReason.SUPPRESSED, "what lay there was erased")
         self._know(planned)
         row = planned.catalogue or CatalogueRow()
         record = consent_record(planned.source.root, planned.source.path, row, planned.catalogue_row_sha256)
@@ -138,6 +144,12 @@ class ConsentGate:
             if not decision.is_allowed:
                 return held_by(decision)
         return Admission({subject: self._grant(subject, record, at) for subject in record.subject_ids})
+
+    def erased_before(self, source_sha256: str | None) -> Held | None:
+        """Bytes that were erased are held, under whatever name they come."""
+        if not self._suppression.has_content(source_sha256):
+            return None
+        return Held(DenyReason.SUPPRESSED, "the same bytes were erased, under this name or another")
 
     def _grant(self, subject: str, record: ConsentRecord, at: datetime) -> str:
         """The lowest grant id that allows both; else the lowest that allows `retain`."""

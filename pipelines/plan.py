@@ -105,6 +105,8 @@ class Unit:
     sources: tuple[PlannedSource, ...]
     estimated_s: float
     deadline_s: float
+    erased: int = 0
+    """Sources that it was planned with and that were erased before it was committed."""
 
     @classmethod
     def from_table(cls, rows: pa.Table) -> Unit:
@@ -112,9 +114,10 @@ class Unit:
         values = rows.to_pylist()
         if len({row["unit_id"] for row in values}) != 1:
             raise ValueError(f"plan rows of one unit are needed, not of {len({row['unit_id'] for row in values})}")
-        sources = tuple(planned_source(row) for row in values)
+        sources = tuple(planned_source(row) for row in values if row.get("erased") is None)
         total_s = round(sum(source.estimated_s for source in sources), 3)
-        return cls(values[0]["unit_index"], values[0]["unit_id"], sources, total_s, values[0]["deadline_s"])
+        erased = sum(row.get("erased") or 0 for row in values)
+        return cls(values[0]["unit_index"], values[0]["unit_id"], sources, total_s, values[0]["deadline_s"], erased)
 
 
 def planned_source(row: Mapping[str, object]) -> PlannedSource:
@@ -162,12 +165,14 @@ def write_plan(
     done: pa.Table | Path | None = None,
     outside: str | Sequence[str] = (),
     on_listing: Callable[[int], None] | None = None,
+    is_suppressed: Callable[[str, str], bool] | None = None,
 ) -> PlanSummary:
     """Lists `roots` and writes their plan to `out_path` (PLAN_SCHEMA, sorted by unit, row groups of whole units).
 
     `done` is a table, or a Parquet file of one, with `recording_id` and, where it matters, `catalogue_row_sha256`, one
     row per recording: these are left out unless their catalogue row is another now. What lies under `outside` (URIs of
-    lake and ledger) is no source. `on_listing` is called with the number listed so far. Raises ConfigError for a root
+    lake and ledger) is no source, nor what `is_suppressed` (of root name and path): these are counted and nowhere
+    named. `on_listing` is called with the number listed so far. Raises ConfigError for a root
     that cannot be read or whose name stands twice, and for a source that is listed twice.
     """
     names = [root.name for root in roots]
@@ -182,10 +187,14 @@ def write_plan(
         for piece in list_columns(root, sources, ignored, skip, is_one_of_several=several)
     )
     uris = {root.name: root.uri for root in roots}
-    summary = _plan(listed, catalogue, config, out_path, done, uris, on_listing)
-    causes = dict(sorted(ignored.counts.items()))
+    summary = _plan(listed, catalogue, config, out_path, done, uris, on_listing, is_suppressed)
+    suppressed = summary.ignored
+    counts = {**ignored.counts, **({"suppressed": suppressed} if suppressed else {})}
     return replace(
-        summary, ignored=ignored.total, ignored_by_cause=causes, ignored_examples=dict(sorted(ignored.examples.items()))
+        summary,
+        ignored=ignored.total + suppressed,
+        ignored_by_cause=dict(sorted(counts.items())),
+        ignored_examples=dict(sorted(ignored.examples.items())),
     )
 
 
@@ -220,12 +229,16 @@ def _plan(
     done: pa.Table | Path | None,
     root_uris: Mapping[str, str],
     on_listing: Callable[[int], None] | None,
+    is_suppressed: Callable[[str, str], bool] | None = None,
 ) -> PlanSummary:
+    """`ignored` of the summary: sources that are suppressed."""
     import pyarrow as pa
 
     with tempfile.TemporaryDirectory(dir=out_path.parent, prefix="planning-") as folder:
         stage = Stage(Path(folder), config.sort_memory_bytes)
-        intake = Intake(stage, catalogue, Done(done), config.subject_buckets, config.bytes_per_s, root_uris)
+        intake = Intake(
+            stage, catalogue, Done(done), config.subject_buckets, config.bytes_per_s, root_uris, is_suppressed
+        )
         for root, piece in ahead(listed):
             intake.add(root, piece)
             if on_listing is not None:
@@ -242,9 +255,10 @@ def _plan(
         longest_unit_s=written.longest_unit_s,
         longest_deadline_s=written.longest_deadline_s,
         listed=intake.listed,
-        done=intake.listed - written.sources,
+        done=intake.listed - written.sources - intake.suppressed,
         catalogue_changed=totals.catalogue_changed,
         without_row=written.without_row,
+        ignored=intake.suppressed,
         unmatched_rows=catalogue.unmatched if catalogue else 0,
         unmatched_examples=catalogue.unmatched_examples() if catalogue else (),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,13 +38,17 @@ class Intake:
         subject_buckets: int,
         bytes_per_s: Mapping[str, float],
         root_uris: Mapping[str, str],
+        is_suppressed: Callable[[str, str], bool] | None = None,
     ) -> None:
         self._stage, self._catalogue, self.done = stage, catalogue, done
         self._rates = {**BYTES_PER_S, **bytes_per_s}
         self._root_uris = root_uris
         self._groups = catalogue.groups(subject_buckets) if catalogue else None
+        self._is_suppressed = is_suppressed
         self.totals = Totals()
         self.listed = 0
+        self.suppressed = 0
+        """Listed, and left out because what lay there was erased."""
 
     def add(self, root: str, piece: ListedColumns) -> None:
         """Adds sources of one root. Raises ConfigError where two catalogue rows speak of one with equal right."""
@@ -72,6 +76,10 @@ class Intake:
             extra = self._catalogue.row_bytes(entry)
             marks = self._catalogue.row_marks(entry) if len(self.done) else marks
         taken, changed = self.done.leaves(ids, marks)
+        if self._is_suppressed is not None:
+            erased = np.fromiter((self._is_suppressed(root, path) for path in piece.path.to_pylist()), bool, count)
+            self.suppressed += int(np.count_nonzero(erased))
+            taken &= ~erased
         table = pa.table([columns[name] for name in staged_schema().names], schema=staged_schema())
         if not taken.all():
             table, ms, sizes = table.filter(pa.array(taken)), ms[taken], sizes[taken]

@@ -94,13 +94,15 @@ class Preparer:
         with self._timed("consent"):
             return self.gate.ask(planned)
 
-    def _fetched(self, planned: PlannedSource) -> Recording | Rejected:
+    def _fetched(self, planned: PlannedSource) -> Recording | Held | Rejected:
         source = planned.source
         with self._timed("fetch"):
             try:
                 path, sha256 = fetch(self.roots[source.root], source, self.spool_dir, self.config.decode.max_bytes)
             except Rejected as rejected:
                 return rejected
+        if (held := self.gate.erased_before(sha256)) is not None:
+            return held
         return Recording(source, sha256, path, planned.catalogue or CatalogueRow())
 
     def _through(self, stage: Stage[Any], items: Sequence[Any]) -> list[Any]:

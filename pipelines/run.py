@@ -16,6 +16,7 @@ from lake.commits import committed_units, read_commits
 from lake.lake import Lake
 from lake.runs import create_run, list_runs, put_plan, read_plan_units, revise_run
 from lake.snapshots import newest_snapshot
+from lake.suppression import Suppression
 from pipelines.catalogue import Catalogue
 from pipelines.config import Config, recipe_difference
 from pipelines.done import announce_changes, done_sources
@@ -142,6 +143,7 @@ def _plan(
     runs = list_runs(lake)
     number = max((run.number for run in runs), default=0) + 1
     run_id = request.run_id or f"{number:06d}-{digest[:8]}"
+    suppression = _suppression(lake)
     with tempfile.TemporaryDirectory(prefix="provoice-plan-") as folder:
         path = Path(folder) / "plan.parquet"
         done = done_sources(lake, runs, digest, request.config.consent)
@@ -154,7 +156,10 @@ def _plan(
             done=done,
             outside=lake.root.uri,
             on_listing=on_listing,
+            is_suppressed=suppression.has_path if suppression else None,
         )
+        if suppression.refresh():
+            raise AlreadyExists("an erasure came in between")  # as if another had the number: plan again
         if summary.sources == 0:
             return None
         announce_changes(lake, runs, path)
@@ -264,11 +269,21 @@ def close_run(lake: Lake, run_id: str) -> RunRecord:
 
 def preview(lake_uri: str, config: Config, roots: Sequence[SourceRoot], catalogue: Catalogue | None) -> PlanSummary:
     """What a run would plan. Writes nothing, and a lake that is not there yet counts as an empty one."""
-    done = None
+    done, is_suppressed = None, None
     if Lake.exists(lake_uri):
         lake = Lake.open(lake_uri)
         done = done_sources(lake, list_runs(lake), digest_of(recipe(config)), config.consent)
+        suppression = _suppression(lake)
+        is_suppressed = suppression.has_path if suppression else None
     with tempfile.TemporaryDirectory(prefix="provoice-plan-") as folder:
         return write_plan(
-            roots, catalogue, config.sources, config.plan, Path(folder) / "plan.parquet", done=done, outside=lake_uri
-        )
+            roots, catalogue, config.sources, config.plan, Path(folder) / "plan.parquet", done=done, outside=lake_uri,
+            is_suppressed=is_suppressed,
+        )  # fmt: skip
+
+
+def _suppression(lake: Lake) -> Suppression:
+    """The suppression list of the lake's ledger, as it stands."""
+    found = Suppression(lake.ledger().root)
+    found.refresh()
+    return found

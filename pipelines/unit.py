@@ -72,6 +72,7 @@ class UnitJob:
     def __call__(self, attempt: Attempt, calls: Calls) -> Commit:
         """Runs the unit and returns the commit that holds: this attempt's, or an earlier writer's."""
         began, cpu_began = time.monotonic(), time.process_time()
+        self.run = reread_run(self.lake, self.run)  # an erasure may have put another plan in the place of this one
         unit = Unit.from_table(read_unit(self.lake, self.run, attempt.unit_id))
         names = RunNames(self.run.run_id, unit.unit_id, self.run.recipe_sha256)
         folder = self.work_dir / "unit"
@@ -146,6 +147,7 @@ class UnitJob:
             if not outcome.is_emitted:
                 continue
             answer = self.gate.ask(outcome.planned)
+            answer = self.gate.erased_before(outcome.row["source_sha256"]) or answer
             if isinstance(answer, Held):
                 row = recording_row(outcome.planned, names, None, outcome=answer)
                 outcomes[n] = Outcome(outcome.planned, row)
@@ -198,7 +200,8 @@ def account(outcomes: Sequence[Outcome], unit: Unit) -> Counts:
         for entry in row["utterances_rejected"]:
             cuts_rejected[entry["reason"]] = cuts_rejected.get(entry["reason"], 0) + entry["count"]
     counts = Counts(
-        sources=len(unit.sources),
+        sources=len(unit.sources) + unit.erased,
+        erased=unit.erased,
         emitted=len(emitted),
         rejected=counted(rows, "rejected"),
         held=counted(rows, "held"),

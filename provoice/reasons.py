@@ -21,6 +21,7 @@ HELD_HELP: dict[DenyReason, str] = {
     DenyReason.TOO_LATE: "the request asks for longer than the grant lasts",
     DenyReason.CATALOGUE_CHANGED: "its catalogue row has changed since it was prepared; run again",
     DenyReason.EXTRA_VOICE: "a voice is heard that the catalogue does not name; correct the catalogue, and run again",
+    DenyReason.SUPPRESSED: "it was erased, and its place or its bytes are on the suppression list; it stays out",
 }
 
 

@@ -52,7 +52,8 @@ def list_text(lake_uri: str, as_json: bool) -> str:
     names = [f"{one.name}@{one.version}" for one in found]
     width = max(map(len, names))
     return "".join(
-        f"{name:<{width}}  {to_text(one.decided_at)[:10]}  {one.use.action:<12}  {_figures(one.chosen)}\n"
+        f"{name:<{width}}  {to_text(one.decided_at)[:10]}  {one.use.action:<12}  {_figures(one.chosen)}"
+        f"{_replacement(one)}\n"
         for name, one in zip(names, found, strict=True)
     )
 
@@ -68,7 +69,16 @@ def shown(record: ReleaseRecord) -> str:
     vocabulary = f", vocabulary {record.vocabulary_version}" if record.vocabulary_version else ""
     snapshot = f", snapshot {record.snapshot}" if record.snapshot is not None else ""
     lines = [
-        f"release {record.name}@{record.version}: {_figures(record.chosen)}",
+        f"release {record.name}@{record.version}: {_figures(record.chosen)}{_replacement(record)}",
+        *(
+            _wrapped(
+                "  replaces  ",
+                f"version {record.replaces.version} ({record.replaces.sha256[:16]}…), of which "
+                f"{_figures(record.replaces.left_out)} were erased",
+            )
+            if record.replaces
+            else ()
+        ),
         *_wrapped("  for       ", said(record.use)),
         *_wrapped("  where     ", record.where or "every utterance"),
         *_wrapped(
@@ -86,6 +96,13 @@ def shown(record: ReleaseRecord) -> str:
             name = "people, by how much of theirs is in it" if name == "subject" else name
             lines += ["", *_table([(name, None), *(_fared(one) for one in groups)], ("there", "chosen"))]
     return "\n".join(lines) + "\n"
+
+
+def _replacement(record: ReleaseRecord) -> str:
+    if record.replaced is None:
+        return ""
+    by = record.replaced.by
+    return f"; replaced by {record.name}@{by}" if by is not None else "; gone, for all of it was erased"
 
 
 def funnel(chosen: Chosen, use: Use) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from lake.lake import Lake
-from lake.releases import read_release
+from lake.releases import check_not_replaced, read_release
 from lake.runs import list_runs
 from pipelines.release.diff import NOT_ASKED, REPLACED, Diff, diff
 from pipelines.release.verify import NOBODY, Verified, verify
@@ -27,7 +27,10 @@ def diff_text(
 ) -> str:  # fmt: skip
     """What changed between two releases."""
     lake = Lake.open(lake_uri)
-    found = diff(lake, read_release(lake, *before), read_release(lake, *after))
+    old, new = read_release(lake, *before), read_release(lake, *after)
+    check_not_replaced(old)
+    check_not_replaced(new)
+    found = diff(lake, old, new)
     if as_json:
         shares = {name: getattr(found, name).model_dump() for name in ("both", "came", "went")}
         why = {reason: one.model_dump() for reason, one in found.went_for.items()}
@@ -45,7 +48,9 @@ def diff_text(
 def verify_text(lake_uri: str, name: str, version: int | None, *, as_json: bool) -> tuple[str, bool]:
     """What was found, and whether the release is as it was made."""
     lake = Lake.open(lake_uri)
-    found = verify(lake, read_release(lake, name, version))
+    record = read_release(lake, name, version)
+    check_not_replaced(record)
+    found = verify(lake, record)
     if as_json:
         return json.dumps(_as_object(found)) + "\n", found.is_sound
     record = found.release

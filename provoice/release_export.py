@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from lake.lake import Lake
-from lake.releases import read_release
+from lake.releases import check_not_replaced, read_release
 from lake.storage import Root
 from pipelines.export.export import DEFAULT_SHARD_BYTES, Checked, export
 from pipelines.export.record import ExportRecord, Form
@@ -47,6 +47,7 @@ def export_release(
     """
     lake = Lake.open(lake_uri)
     release = read_release(lake, name, version)
+    check_not_replaced(release)
     _check_outside(lake, out)
     check_room(out, release, form)
     if not release.chosen.utterances:

@@ -165,6 +165,7 @@ class DenyReason(StrEnum):
     TOO_LATE = "too_late"
     CATALOGUE_CHANGED = "catalogue_changed"
     EXTRA_VOICE = "extra_voice"
+    SUPPRESSED = "suppressed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,10 @@ class EventType(StrEnum):
     """Somebody opened a release for training."""
     USED = "used"
     """Something was trained on a release."""
+    ERASURE_STARTED = "erasure_started"
+    """Everything that was made from a person's voice is being removed."""
+    ERASED = "erased"
+    """It was removed; the certificate that `note` names says what."""
 
 
 ENDS_GRANT = frozenset({EventType.WITHDRAWN, EventType.REFUSED, EventType.INVALIDATED})

@@ -47,6 +47,31 @@ class Demands(Frozen):
     """Refuse to open where the opening cannot be recorded in the ledger."""
 
 
+class Lineage(Frozen):
+    """The version that another one stands in for, of which only this and its own record are left."""
+
+    version: int
+    sha256: str
+    """Of its record, which named its index by digest."""
+    reason: str
+    ledger_position: int
+    """Up to which the ledger was read when it was replaced."""
+    left_out: Share
+    """What it held and the new version does not."""
+
+
+class Replaced(Frozen):
+    """`releases/<name>/<version>/replaced.json`: from here on nobody may open the version; its index is removed."""
+
+    format_version: int = FORMAT_VERSION
+    sha256: str
+    """Of the version's record."""
+    by: int | None
+    """The version that stands in for it; None where nothing was left of it."""
+    reason: str
+    replaced_at: Instant
+
+
 class ReleaseRecord(Frozen):
     """An immutable, named selection of utterances for one use, with the decision behind each in its index."""
 
@@ -75,12 +100,18 @@ class ReleaseRecord(Frozen):
     index: tuple[StoredObject, ...] = ()
     demands: Demands = Demands()
     created_at: Instant
+    replaces: Lineage | None = None
+    """The version whose place this one took, when something was erased from that."""
+    replaced: Replaced | None = Field(default=None, exclude=True)
+    """What says that this version must not be opened any more; it lies beside the record, which never changes."""
     sha256: str = ""
     """Over the canonical JSON of everything else; the index is named by digest, so this vouches for every row."""
 
     def digest(self) -> str:
         """What `sha256` must be."""
-        content = self.model_dump(mode="json", exclude={"sha256"})
+        # What records of earlier versions cannot have must not change their digest.
+        since = set() if self.replaces is not None else {"replaces"}
+        content = self.model_dump(mode="json", exclude={"sha256", *since})
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -221,4 +221,11 @@ def utterances_schema(declared: Mapping[str, str] | None = None) -> pa.Schema:
 
 RECORDINGS_SCHEMA = table_schema("recordings", RECORDING_FIELDS)
 PLAN_SCHEMA = table_schema("plan", PLAN_FIELDS)
+_OF_SOURCE = {"recording_id", "source_root", "source_path", "source_version", "source_size_bytes"}
+ERASED_PLAN_SCHEMA = table_schema(
+    "plan",
+    tuple(field.with_nullable(True) if field.name in _OF_SOURCE else field for field in PLAN_FIELDS),
+    (described("erased", pa.int64(), "sources that were erased; a row that has it says nothing else of them"),),
+)
+"""A plan from which sources were erased: one row per unit stands for all of them."""
 MEASUREMENTS = tuple(field.name for field in MEASUREMENT_FIELDS)

@@ -31,17 +31,17 @@ DECIDED = (*(field.name for field in CONSENT_RECORD_FIELDS), "justifications", "
 """Columns that all rows of a run share: what was decided on, and what came of it."""
 _ASIDE = tuple(name for name in SAME if name != "shard")
 """Rows that are put aside lie by shard, so where each shard begins says which it is."""
-_REPEATING = (
+REPEATING = (
     "recording_id", "run_id", "unit_id", "shard", "json_size", "subject_ids.list.element", "grant_ids.list.element",
     "source_id", "collected_at", "catalogue_row_sha256", "allowed_until",
     *(f"justifications.list.element.{field.name}" for field in JUSTIFICATION),
 )  # fmt: skip
-_ENCODINGS = {
+ENCODINGS = {
     **dict.fromkeys(("audio_offset", "audio_size", "json_offset"), "DELTA_BINARY_PACKED"),
     "audio_sha256": "DELTA_LENGTH_BYTE_ARRAY",
 }
 """Half the time of writing digests, and fewer bytes for places."""
-_BOUNDED = ("key", "recording_id", "run_id", "unit_id", "shard", "audio_offset", "allowed_until")
+BOUNDED = ("key", "recording_id", "run_id", "unit_id", "shard", "audio_offset", "allowed_until")
 """Columns whose least and greatest value in a row group help whoever looks for something."""
 
 
@@ -114,7 +114,7 @@ def write_part(span: Span, batches: Sequence[Batch], stale: pa.Array, path: Path
     index = _index(rows.take(pa.array(order)), runs, shards.take(pa.array(order)))
     del rows, runs
     size, sha256 = write_table(
-        path, index, ROW_GROUP_ROWS, repeating=_REPEATING, encodings=_ENCODINGS, statistics=_BOUNDED
+        path, index, ROW_GROUP_ROWS, repeating=REPEATING, encodings=ENCODINGS, statistics=BOUNDED
     )
     return path, size, sha256, index.num_rows
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lake.lake import Lake
+from lake.releases import check_not_replaced, read_release
 from lake.storage import Missing
 from provoice.loader.share import Share
 from schemas.errors import LakeError
@@ -49,6 +50,7 @@ class Index:
         for part in self._overlapping(share):
             path = part.stored.path
             if self._lake.root.size(path) != part.stored.size_bytes or self._digest(path) != part.stored.sha256:
+                self._check_not_replaced()
                 raise LakeError(f"{self._lake.root.uri_of(path)} is not the index that {self._named} was made with")
 
     def read(self, share: Share, columns: Sequence[str], *, encoded: bool = True) -> pa.Table:
@@ -72,6 +74,10 @@ class Index:
             if part.rows.first < share.last and share.first < part.rows.last:
                 yield part
 
+    def _check_not_replaced(self) -> None:
+        """An erasure removes the index; the record says so from then on."""
+        check_not_replaced(read_release(self._lake, self._release.name, self._release.version))
+
     def _digest(self, path: str) -> str:
         try:
             return self._lake.root.sha256(path)
@@ -82,6 +88,8 @@ class Index:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        if not self._lake.root.exists(part.stored.path):
+            self._check_not_replaced()
         with self._lake.root.open(part.stored.path) as file:
             try:
                 opened = pq.ParquetFile(file, pre_buffer=True, read_dictionary=list(REPEATED) if encoded else [])

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Literal
 
 from lake.lake import Lake
-from lake.releases import read_release
+from lake.releases import check_not_replaced, read_release
 from provoice.loader.dataset import Options, ReleaseDataset
 from provoice.loader.gate import Gate, OnDenied
 from provoice.loader.index import Index
@@ -59,6 +59,7 @@ def open_release(
     place = Seat.of_rank(rank, world_size)
     lake = Lake.open(lake_uri)
     release = read_release(lake, name, version)
+    check_not_replaced(release)
     index = Index(lake, release)
     share = Share(0, index.rows).part(place.number, place.of)
     watch = Watch(lake.ledger(), release, recheck_interval_s, clock)

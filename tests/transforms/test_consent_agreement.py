@@ -77,7 +77,7 @@ def test_random_cases_meet_every_reason_and_are_often_allowed():
         told.update(
             decide_table(records_table(batch.records), batch.use, tables_for(batch), batch.at)["reason"].to_pylist()
         )
-    of_recordings = {DenyReason.EXTRA_VOICE}
+    of_recordings = {DenyReason.EXTRA_VOICE, DenyReason.SUPPRESSED}
     assert set(told) == {None, *(set(DenyReason) - of_recordings)}
     assert told[None] > 400
     assert min(told.values()) >= 5
