@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,12 +12,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipelines.config import Config
-from pipelines.fetch import fetch
+from pipelines.decoders import Decoders
 from pipelines.gate import Admission, ConsentGate, Held
+from pipelines.intake import Intake
 from pipelines.plan import PlannedSource
 from pipelines.rows import Row, RunNames, recording_row, utterance_row
 from pipelines.stages import Stages
-from schemas.catalogue import CatalogueRow
 from schemas.consent import Binding
 from schemas.errors import Reason, Rejected
 from transforms import binding
@@ -62,22 +61,28 @@ class Preparer:
         names: RunNames,
         spool_dir: Path,
         scratch: BinaryIO,
+        decoders: Decoders | None = None,
     ) -> None:
         self.config = config
         self.stages = stages
         self.gate = gate
-        self.roots = roots
         self.names = names
-        self.spool_dir = spool_dir
         self.scratch = scratch
         self.seconds: dict[str, float] = defaultdict(float)
+        self.intake = Intake(config.decode, roots, spool_dir, decoders, self.seconds)
 
-    def __call__(self, batch: Sequence[PlannedSource], doomed: Mapping[str, Rejected]) -> list[Outcome]:
-        """One outcome per source, in order."""
-        self.spool_dir.mkdir(parents=True, exist_ok=True)
+    def __call__(
+        self,
+        batch: Sequence[PlannedSource],
+        doomed: Mapping[str, Rejected],
+        following: Sequence[PlannedSource] = (),
+    ) -> list[Outcome]:
+        """One outcome per source, in order. Meanwhile the decoders, if there are any, begin with `following`."""
         try:
             answers = [self._admitted(planned, doomed.get(planned.source.recording_id)) for planned in batch]
             admissions = [answer if isinstance(answer, Admission) else None for answer in answers]
+            if self.intake.has_decoders:
+                self._ask_decoders((*batch, *following), doomed)
             items = [
                 self._fetched(planned) if isinstance(answer, Admission) else answer
                 for planned, answer in zip(batch, answers, strict=True)
@@ -86,7 +91,13 @@ class Preparer:
                 items = self._through(stage, items)
             return self._published(batch, admissions, items)
         finally:
-            shutil.rmtree(self.spool_dir, ignore_errors=True)
+            self.intake.drop(batch)
+
+    def _ask_decoders(self, sources: Sequence[PlannedSource], doomed: Mapping[str, Rejected]) -> None:
+        """For those that are admitted now; what is kept of them is decided when their turn comes."""
+        for planned in sources:
+            if isinstance(self._admitted(planned, doomed.get(planned.source.recording_id)), Admission):
+                self.intake.ask(planned)
 
     def _admitted(self, planned: PlannedSource, doom: Rejected | None) -> Admission | Held | Rejected:
         if doom is not None:
@@ -95,15 +106,10 @@ class Preparer:
             return self.gate.ask(planned)
 
     def _fetched(self, planned: PlannedSource) -> Recording | Held | Rejected:
-        source = planned.source
-        with self._timed("fetch"):
-            try:
-                path, sha256 = fetch(self.roots[source.root], source, self.spool_dir, self.config.decode.max_bytes)
-            except Rejected as rejected:
-                return rejected
-        if (held := self.gate.erased_before(sha256)) is not None:
+        item = self.intake.fetched(planned)
+        if isinstance(item, Recording) and (held := self.gate.erased_before(item.source_sha256)) is not None:
             return held
-        return Recording(source, sha256, path, planned.catalogue or CatalogueRow())
+        return item
 
     def _through(self, stage: Stage[Any], items: Sequence[Any]) -> list[Any]:
         """`stage` over those items that are still on their way; the others keep their place."""

@@ -9,8 +9,10 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +20,7 @@ from lake.commits import create_commit
 from lake.lake import Lake
 from lake.runs import read_unit, reread_run
 from pipelines.config import Config
+from pipelines.decoders import Decoders
 from pipelines.gate import Admission, ConsentGate, Held
 from pipelines.model_files import fetch_accent, fetch_models
 from pipelines.plan import PlannedSource, Unit
@@ -61,6 +64,7 @@ class UnitJob:
         self.work_dir = work_dir
         self.stages: Stages = build_stages(config, work_dir / "spool")
         self.gate = ConsentGate(lake.ledger(), config.consent)
+        self.decoders = Decoders(config.decoders, config.limits.memory_bytes) if config.decoders else None
 
     def open(self) -> None:
         self.work_dir.mkdir(parents=True, exist_ok=True)
@@ -82,20 +86,32 @@ class UnitJob:
             self.gate.announce(unit.sources)
             self.gate.refresh()
             with (folder / "audio.scratch").open("w+b") as scratch:
+                # A source may have killed a worker: from then on nothing but what is in hand is touched.
+                decoders = self.decoders if attempt.number == 1 else None
                 preparer = Preparer(
-                    self.config, self.stages, self.gate, self.run.roots, names, self.work_dir / "spool", scratch
+                    self.config,
+                    self.stages,
+                    self.gate,
+                    self.run.roots,
+                    names,
+                    self.work_dir / "spool",
+                    scratch,
+                    decoders,
                 )
                 outcomes: list[Outcome] = []
-                for batch in _batches(unit.sources, attempt.alone, self.config.limits.batch_audio_s):
-                    calls.in_hand(batch, len(unit.sources))
-                    outcomes += preparer(batch, attempt.doomed or {})
+                batches = [*_batches(unit.sources, attempt.alone, self.config.limits.batch_audio_s), []]
+                with closing(preparer.intake):
+                    for batch, following in pairwise(batches):
+                        calls.in_hand(batch, len(unit.sources))
+                        outcomes += preparer(batch, attempt.doomed or {}, following)
                 calls.in_hand((), len(unit.sources))
                 objects = self._uploaded(outcomes, scratch, names, folder)
             counts = account(outcomes, unit)
             calls.may_commit(counts)
             self._check_may_commit(unit, began)
             seconds = {name: round(spent, 3) for name, spent in sorted(preparer.seconds.items())}
-            seconds["other"] = round(time.process_time() - cpu_began - sum(preparer.seconds.values()), 3)
+            own_s = sum(preparer.seconds.values()) - preparer.intake.elsewhere_s
+            seconds["other"] = round(time.process_time() - cpu_began - own_s, 3)
             return create_commit(
                 self.lake,
                 Commit(
