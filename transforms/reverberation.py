@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,17 @@ from pydantic import Field
 from schemas.errors import Rejected
 from schemas.model import Frozen
 from schemas.sound import Region, Samples
+from transforms.acoustics import (
+    Acoustics,
+    acoustics_of,
+    network_models,
+    open_network,
+    with_acoustics,
+    with_band_power,
+)
 from transforms.items import Utterance
-from transforms.snr import track_noise
-from transforms.spectrum import FRAME_HZ, BandPower, band_power, speech_frames
+from transforms.snr import TOO_SHORT, has_speech, track_noise
+from transforms.spectrum import FRAME_HZ, BandPower, bands_of, mel_power, speech_frames
 from transforms.stage import each
 
 LOW_CLARITY_DB = 3.0
@@ -25,23 +34,23 @@ _RANGE_DB = 20.0
 _HEADROOM_DB = 6.0
 _MIN_FALLS = 12
 
-# Ridge regression on 1,000 made rooms (see `reverberation`): a constant, then for each lag the logarithms of the median
-# and the steep quantile of low, then of high bands.
-_C50_WEIGHTS = (-29.315, -2.596, 7.152, 4.944, 8.67, -0.985, 6.521, 0.586, 3.351, 0.656, -1.328, 0.454, -7.131)
+# Ridge regression on rooms of the training side (`python -m training.classical`): a constant, then for each lag the
+# logarithms of the median and the steep quantile of low, then of high bands.
+_C50_WEIGHTS = (-28.666, -3.541, 2.187, 1.568, 8.13, -0.93, 10.514, -2.37, 7.461, 0.828, -0.61, -1.178, -5.2)
 _LN_RT60_WEIGHTS = (
-    3.6624,
-    0.1876,
-    0.005,
-    -0.6685,
-    0.3196,
-    0.0314,
-    -1.0962,
-    -0.4405,
-    -0.4082,
-    0.1426,
-    -0.559,
-    0.1752,
-    0.3243,
+    4.0942,
+    0.0858,
+    0.1176,
+    -0.3972,
+    1.0501,
+    -0.0467,
+    -1.0987,
+    -0.0415,
+    -1.5418,
+    0.3538,
+    -0.909,
+    0.3245,
+    0.3202,
 )
 # What the made rooms spanned; an estimate beyond is its edge.
 _C50_RANGE_DB = (-5.0, 25.0)
@@ -49,8 +58,13 @@ _RT60_RANGE_S = (0.15, 2.5)
 
 
 class ReverberationConfig(Frozen):
-    """When reverberation is estimated."""
+    """How and when reverberation is estimated."""
 
+    method: Literal["network", "decay"] = Field(
+        default="decay",
+        description="estimator; network is our own and comes with provoice, decay looks at how the sound falls away "
+        "and needs no model",
+    )
     min_speech_s: float = Field(
         default=1.5, ge=0.5, le=30, description="with less speech than this it is null, seconds"
     )
@@ -61,35 +75,46 @@ _DEFAULTS = ReverberationConfig()
 
 @dataclass(frozen=True, slots=True)
 class Reverberation:
-    """`c50_db` to 0.1 dB, `rt60_s` to 0.01 s."""
+    """`c50_db` to 0.1 dB, `rt60_s` to 0.01 s; the network also says by how much C50 may be off."""
 
     c50_db: float
     rt60_s: float
+    c50_spread_db: float | None = None
 
 
 class MeasureReverberation:
-    """Sets `c50_db` and `rt60_s`, and the flags that say which values are only bounds."""
+    """Sets `c50_db`, `c50_spread_db` and `rt60_s`, and the flags that say which values are only bounds."""
 
-    name, version = "measure_reverberation", 1
+    name, version = "measure_reverberation", 2
 
     def __init__(self, config: ReverberationConfig) -> None:
         self.config = config
 
+    @property
+    def model_ids(self) -> dict[str, str]:
+        return network_models() if self.config.method == "network" else {}
+
     def open(self) -> None:
-        """No model to load."""
+        if self.config.method == "network":
+            open_network()
 
     def __call__(self, batch: list[Utterance]) -> list[Utterance | Rejected]:
         return each(batch, self._measured)
 
     def _measured(self, utterance: Utterance) -> Utterance:
-        power = band_power(utterance.samples) if utterance.band_power is None else utterance.band_power
-        found = reverberation_of(power, speech_frames(utterance.speech, len(power)), self.config)
-        utterance = replace(utterance, band_power=power)
+        utterance, power = with_band_power(utterance)
+        is_speech = speech_frames(utterance.speech, len(power))
+        if not has_speech(power, is_speech, self.config.min_speech_s):
+            return utterance.flagged(TOO_SHORT)
+        if self.config.method == "decay":
+            found = reverberation_of(power, is_speech, self.config)
+        else:
+            utterance = with_acoustics(utterance)
+            found = room_of(utterance.acoustics)
         if found is None:
             return utterance
-        flags = (*utterance.quality_flags, *trust_flags(found, utterance.measurements.snr_db))
-        utterance = replace(utterance, quality_flags=flags)
-        return utterance.measured(c50_db=found.c50_db, rt60_s=found.rt60_s)
+        utterance = utterance.flagged(*trust_flags(found, utterance.measurements.snr_db))
+        return utterance.measured(c50_db=found.c50_db, c50_spread_db=found.c50_spread_db, rt60_s=found.rt60_s)
 
 
 def reverberation(
@@ -97,15 +122,21 @@ def reverberation(
 ) -> Reverberation | None:
     """C50 and RT60 of the room, estimated from 16 kHz mono `samples` with `speech` regions.
 
-    Fitted on made rooms (a direct sound, sparse reflections and a noise tail that decays band by band, 0.15–2.2 s, in
-    noise 8–45 dB below) with half of the voices. With the other voices in 31 measured rooms (T30 0.2–1.5 s, noise
-    15–45 dB below) the mean error of C50 is 1.2 dB and RT60 is within 1.5 times in 92 %; in other made rooms, which
-    vary more, 1.9 dB and 81 %, and under 15 dB of SNR 2.8 dB and 53 %. C50 is clipped to −5…25 dB and RT60 to
-    0.15–2.5 s; dry speech reads 25 dB and 0.15 s. None with less than `min_speech_s` of speech, or where the sound
-    does not fall often enough to tell.
+    An estimate, whose errors `weights/acoustics.md` states for the network. C50 is clipped to −5…25 dB and RT60 to
+    0.15–4 s (2.5 by `decay`); dry speech reads 25 dB and 0.15 s. None with less than `min_speech_s` of speech, or, by
+    `decay`, where the sound does not fall often enough to tell.
     """
-    power = band_power(samples)
-    return reverberation_of(power, speech_frames(speech, len(power)), config)
+    mels = mel_power(samples)
+    power = bands_of(mels)
+    is_speech = speech_frames(speech, len(power))
+    if config.method == "decay":
+        return reverberation_of(power, is_speech, config)
+    return room_of(acoustics_of(mels, open_network())) if has_speech(power, is_speech, config.min_speech_s) else None
+
+
+def room_of(heard: Acoustics | None) -> Reverberation | None:
+    """What the network said of the room."""
+    return None if heard is None else Reverberation(heard.c50_db, heard.rt60_s, heard.c50_spread_db)
 
 
 def trust_flags(found: Reverberation, snr_db: float | None) -> list[str]:
@@ -126,7 +157,10 @@ def trust_flags(found: Reverberation, snr_db: float | None) -> list[str]:
 def reverberation_of(
     power: BandPower, is_speech: NDArray[np.bool_], config: ReverberationConfig
 ) -> Reverberation | None:
-    """`reverberation` from band power, shape (frames, bands), and which frames are speech, shape (frames,)."""
+    """Reverberation by decay from band power, shape (frames, bands), and which frames are speech, shape (frames,).
+
+    Fitted on made rooms of the training side (`training.classical`).
+    """
     if np.count_nonzero(is_speech) < config.min_speech_s * FRAME_HZ:
         return None
     falls = fall_statistics(power, is_speech)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 from typing import Literal
 
 import numpy as np
@@ -12,8 +12,16 @@ from pydantic import Field
 from schemas.errors import Rejected
 from schemas.model import Frozen
 from schemas.sound import Region, Samples
+from transforms.acoustics import (
+    Acoustics,
+    acoustics_of,
+    network_models,
+    open_network,
+    with_acoustics,
+    with_band_power,
+)
 from transforms.items import Utterance
-from transforms.spectrum import FRAME_HZ, BandPower, band_power, speech_frames
+from transforms.spectrum import FRAME_HZ, BandPower, band_power, bands_of, mel_power, speech_frames
 from transforms.stage import each
 
 _FLOOR_QUANTILE = 0.2
@@ -22,16 +30,21 @@ _PRESENCE_RATIO = 3.0
 _CLICK_RATIO = 8.0
 _SILENCE = 1e-11
 
-# Weights of (1, to_all, to_pauses, to_steady, to_all over 15 dB), fitted by absolute error on one half of the voices
-# and noises; the other half gave the errors that `snr_db` states.
-_CALIBRATION = (-1.555, 0.841, 0.416, -0.117, -0.064)
+TOO_SHORT = "too_short"
+DISAGREE = "snr_estimators_disagree"
+_DISAGREE_DB, _DISAGREE_SPREADS = 6.0, 3.0
+
+# Weights of (1, to_all, to_pauses, to_steady, to_all over 15 dB), fitted by `python -m training.classical`.
+_CALIBRATION = (-2.587, 0.344, 0.958, -0.059, -0.267)
 
 
 class SnrConfig(Frozen):
     """How speech to noise is estimated."""
 
-    method: Literal["noise_tracking"] = Field(
-        default="noise_tracking", description="estimator; noise_tracking is classical and needs no model"
+    method: Literal["network", "noise_tracking"] = Field(
+        default="noise_tracking",
+        description="estimator; network is our own and comes with provoice, noise_tracking is classical, a cross-check "
+        "beside the other, and needs no model",
     )
     min_speech_s: float = Field(
         default=0.5, ge=0.1, le=30, description="with less speech than this it is null, seconds"
@@ -42,49 +55,92 @@ _DEFAULTS = SnrConfig()
 
 
 class MeasureSnr:
-    """Sets `snr_db`."""
+    """Sets `snr_db` and `snr_spread_db`, and the flags that say what is too short and where two methods disagree."""
 
-    name, version = "measure_snr", 1
+    name, version = "measure_snr", 2
 
     def __init__(self, config: SnrConfig) -> None:
         self.config = config
 
+    @property
+    def model_ids(self) -> dict[str, str]:
+        return network_models() if self.config.method == "network" else {}
+
     def open(self) -> None:
-        """No model to load."""
+        if self.config.method == "network":
+            open_network()
 
     def __call__(self, batch: list[Utterance]) -> list[Utterance | Rejected]:
         return each(batch, self._measured)
 
     def _measured(self, utterance: Utterance) -> Utterance:
-        power = band_power(utterance.samples) if utterance.band_power is None else utterance.band_power
+        utterance, power = with_band_power(utterance)
         is_speech = speech_frames(utterance.speech, len(power))
+        if not has_speech(power, is_speech, self.config.min_speech_s):
+            return utterance.flagged(TOO_SHORT)
         around = band_power(utterance.pauses)
-        known = snr_db_of(
+        tracked = snr_db_of(
             np.concatenate([power, around]), np.concatenate([is_speech, np.zeros(len(around), np.bool_)]), self.config
         )
-        return replace(utterance, band_power=power).measured(snr_db=known)
+        if self.config.method == "noise_tracking":
+            return utterance.measured(snr_db=tracked)
+        utterance = with_acoustics(utterance)
+        heard = utterance.acoustics
+        if heard is None:
+            return utterance.flagged(TOO_SHORT)
+        utterance = utterance.measured(snr_db=heard.snr_db, snr_spread_db=heard.snr_spread_db)
+        return utterance.flagged(DISAGREE) if do_disagree(heard, tracked) else utterance
 
 
 def snr_db(samples: Samples, speech: tuple[Region, ...], config: SnrConfig = _DEFAULTS) -> float | None:
     """Power of speech over power of noise while speech is active, above 60 Hz, dB, rounded to 0.1.
 
-    `samples` are 16 kHz mono, `speech` regions in them. An estimate: on 422 dry mixtures of −5 to 35 dB of voices and
-    noises that it was not fitted on, the mean error is 3.2 dB and the median 1.7: 1.4 to 2.3 in rain, surf, broadband
-    and coloured noise; 4 among hens and 8 in a noise that comes and goes like syllables, both of which it takes for
-    speech, and so reads high. Above 25 dB it reads low, by 1.9 dB on average. In rooms the late tail counts as noise.
+    `samples` are 16 kHz mono, `speech` regions in them. An estimate, whose errors `weights/acoustics.md` states for
+    the network. In rooms the late tail counts as noise where it lasts.
     None when there is less than `min_speech_s` of speech, or no noise that could be told from digital silence.
     """
-    power = band_power(samples)
-    return snr_db_of(power, speech_frames(speech, len(power)), config)
+    mels = mel_power(samples)
+    power = bands_of(mels)
+    is_speech = speech_frames(speech, len(power))
+    if config.method == "noise_tracking":
+        return snr_db_of(power, is_speech, config)
+    heard = acoustics_of(mels, open_network()) if has_speech(power, is_speech, config.min_speech_s) else None
+    return None if heard is None else heard.snr_db
+
+
+def do_disagree(heard: Acoustics, tracked_db: float | None) -> bool:
+    """Whether noise tracking reads so far from the network that one of them is wrong by more than it should be."""
+    if tracked_db is None:
+        return False
+    return abs(heard.snr_db - tracked_db) > max(_DISAGREE_DB, _DISAGREE_SPREADS * heard.snr_spread_db)
+
+
+def has_speech(power: BandPower, is_speech: NDArray[np.bool_], least_s: float) -> bool:
+    """Whether frames with speech that are not digital silence last so long (and three frames at least)."""
+    return bool(np.count_nonzero(is_speech & (_total(power) > _SILENCE)) >= max(3.0, least_s * FRAME_HZ))
 
 
 def snr_db_of(power: BandPower, is_speech: NDArray[np.bool_], config: SnrConfig) -> float | None:
-    """`snr_db` from band power, shape (frames, bands), and which frames are speech, shape (frames,)."""
+    """SNR by noise tracking from band power, shape (frames, bands), and which frames are speech, shape (frames,).
+
+    On 422 dry mixtures of −5 to 35 dB of voices and noises that it was not fitted on, the mean error was 3.2 dB and
+    the median 1.7: 1.4 to 2.3 in rain, surf, broadband and coloured noise; 4 among hens and 8 in a noise that comes and
+    goes like syllables, both of which it takes for speech, and so reads high. Above 25 dB it reads low, by 1.9 dB.
+    """
+    if not has_speech(power, is_speech, config.min_speech_s):
+        return None
+    terms = snr_terms(power, is_speech)
+    return None if terms is None else round(float(np.dot(_CALIBRATION, terms)), 1)
+
+
+def snr_terms(power: BandPower, is_speech: NDArray[np.bool_]) -> tuple[float, float, float, float, float] | None:
+    """What noise tracking weighs: 1, speech to all noise, to pauses, and to steady noise, dB, and how far the first is
+    over 15 dB. None without speech or without a noise that could be told from digital silence."""
     # Frames that a gate or an editor has zeroed say nothing about the noise under the speech.
     is_heard = _total(power) > _SILENCE
     if not is_heard.all():
         power, is_speech = power[is_heard], is_speech[is_heard]
-    if np.count_nonzero(is_speech) < max(3.0, config.min_speech_s * FRAME_HZ):
+    if np.count_nonzero(is_speech) < 3:
         return None
     clicks = click_power(power)
     calm = power - clicks
@@ -93,14 +149,14 @@ def snr_db_of(power: BandPower, is_speech: NDArray[np.bool_], config: SnrConfig)
     steady = float(noise.sum())
     all_noise = steady + _mean(clicks[is_speech])
     pauses = _pauses(power, is_speech)
-    pause_noise = steady if pauses is None else _mean(pauses)
+    # Pauses quieter than the noise under the voice have been gated: their edges are not the room.
+    pause_noise = steady if pauses is None else max(_mean(pauses), steady / 2)
     if min(signal, steady, pause_noise) < _SILENCE:
         return None
     to_all, to_pauses, to_steady = (
-        10 * np.log10(ratio) for ratio in (signal / all_noise, _mean(power[is_speech]) / pause_noise, signal / steady)
+        10 * math.log10(ratio) for ratio in (signal / all_noise, _mean(power[is_speech]) / pause_noise, signal / steady)
     )
-    terms = (1.0, to_all, to_pauses, to_steady, max(to_all - 15, 0.0))
-    return round(float(np.dot(_CALIBRATION, terms)), 1)
+    return 1.0, to_all, to_pauses, to_steady, max(to_all - 15, 0.0)
 
 
 def track_noise(power: BandPower, is_speech: NDArray[np.bool_]) -> NDArray[np.float32]:
