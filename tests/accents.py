@@ -1,5 +1,5 @@
-"""People with made accents: real voices, moved in pitch and length to be other people, whose sound is tilted to one side
-or the other of the spectrum. What is learnt from them, and by whom it is said, is known."""
+"""People with made accents: real voices, moved in pitch and length to be other people, whose sound is tilted to one
+side or the other of the spectrum. What is learnt from them, and by whom it is said, is known."""
 
 from __future__ import annotations
 
