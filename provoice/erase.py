@@ -140,6 +140,13 @@ def _told(outcome: Outcome) -> Iterator[str]:
     )
     for old, new in outcome.replaced.items():
         yield f"  release {old} is replaced by {new}" if new else f"  release {old} is gone: all of it was erased"
+    if outcome.raw_deleted:
+        yield f"  {several(outcome.raw_deleted, 'raw source')} deleted"
+    for reason, count in outcome.raw_remaining.items():
+        yield f"  {several(count, 'raw source')} left where {'it is' if count == 1 else 'they are'}: {reason}"
+    if outcome.foreign:
+        yield f"  {several(len(outcome.foreign), 'object')} under names that are not ours, which cannot be read:"
+        yield from (f"    {one}" for one in outcome.foreign[:3])
     if outcome.young:
         yield f"  {several(len(outcome.young), 'object')} that somebody may be writing now, not looked into:"
         yield from (f"    {one}" for one in outcome.young[:3])
@@ -162,7 +169,9 @@ def _outcome_object(outcome: Outcome) -> dict[str, object]:
         "removed": outcome.removed,
         "removed_bytes": outcome.removed_bytes,
         "replaced": outcome.replaced,
-        "not_looked_into": list(outcome.young),
+        "raw_deleted": outcome.raw_deleted,
+        "raw_remaining": outcome.raw_remaining,
+        "not_looked_into": [*outcome.young, *outcome.foreign],
         "wall_s": outcome.wall_s,
         "said_at": to_text(datetime.now(UTC)),
     }

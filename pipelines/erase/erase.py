@@ -24,6 +24,7 @@ from pipelines.engines.contract import Settings, Task
 from pipelines.erase import closure as closures
 from pipelines.erase.closure import Closure
 from pipelines.erase.plans import erase_from_plans, work_until
+from pipelines.erase.raw import delete_raw
 from pipelines.erase.record import Erasure, Finished, Looked, begin
 from pipelines.erase.releases import Gone, affected, replace
 from pipelines.erase.subjects import withdrawn_at, without_repeats
@@ -87,8 +88,13 @@ class Outcome:
     """Releases by the version that stands in for each; None where nothing is left."""
     removed: int = 0
     removed_bytes: int = 0
+    foreign: tuple[str, ...] = ()
+    """What lies in our folders under names that are not ours, and cannot be read."""
     young: tuple[str, ...] = ()
     """What somebody may be writing now, and nobody can look into."""
+    raw_deleted: int = 0
+    raw_remaining: dict[str, int] = field(default_factory=dict)
+    """Raw sources that stay, and why."""
     wall_s: float = 0.0
 
 
@@ -249,12 +255,14 @@ class _Looks:
         swept = Sweep(self.lake, self._all, self._gone, self.now, is_past=is_past).run()
         self.outcome.removed += len(swept.removed)
         self.outcome.removed_bytes += swept.size_bytes
-        self.outcome.young = tuple(swept.young)
+        self.outcome.young, self.outcome.foreign = tuple(swept.young), tuple(swept.foreign)
         self.report("objects removed", self.outcome.removed)
         return swept
 
     def _finish(self) -> None:
-        """Says so in the ledger, and gives up what was remembered of it."""
+        """Raw sources at last; then says so in the ledger, and gives up what was remembered of it."""
+        raw = delete_raw(self.lake, self._all, is_asked=self.erasure.started.raw)
+        self.outcome.raw_deleted, self.outcome.raw_remaining = len(raw.deleted), dict(raw.remaining)
         ledger = self.lake.ledger()
         known = {event.event_id for _, event in ledger.events_about(self.subjects, ())}
         events = [self._event(EventType.ERASED, subject, None) for subject in self.subjects]
