@@ -27,6 +27,10 @@ _MIN_FRAMES, _MAX_FRAMES, _MAX_BINS = 2, 63, 60
 _STEP = 1
 """Times between peaks are told apart by so many frames."""
 
+_MAX_REPEATS = 40
+"""In one piece of sound: more often the same pair comes of a tone."""
+MIN_FREQUENCIES = 6
+
 Hashes = NDArray[np.uint32]
 Frames = NDArray[np.int32]
 
@@ -34,7 +38,7 @@ Frames = NDArray[np.int32]
 def landmarks(samples: NDArray[np.float32]) -> tuple[Hashes, Frames]:
     """(hash, frame of its first peak) of every pair of peaks in `samples`, mono at RATE_HZ; both shape (n,)."""
     frames, bins = _peaks(samples)
-    return _pairs(frames, bins)
+    return telling(*_pairs(frames, bins))
 
 
 def _peaks(samples: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -79,20 +83,35 @@ def _pairs(frames: NDArray[np.int64], bins: NDArray[np.int64]) -> tuple[Hashes, 
     return joined[order].astype(np.uint32), begun[order].astype(np.int32)
 
 
+def frequencies(hashes: Hashes) -> NDArray[np.uint32]:
+    """The bin of each pair's first peak."""
+    return hashes >> np.uint32(13)
+
+
+def telling(hashes: Hashes, frames: Frames) -> tuple[Hashes, Frames]:
+    """Without the pairs that come again and again, as of a hum or a tone: they match everywhere and say nothing."""
+    if not len(hashes):
+        return hashes, frames
+    _, back, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    is_rare = counts[back] <= _MAX_REPEATS
+    return hashes[is_rare], frames[is_rare]
+
+
 def best_match(
-    asked: tuple[Hashes, Frames], known: NDArray[np.uint64], known_frames: Frames, known_sounds: NDArray[np.int32]
-) -> tuple[int, int, int] | None:
+    asked: NDArray[np.uint64] | Hashes, frames: Frames, bins: NDArray[np.uint32],
+    known: NDArray[np.uint64], known_frames: Frames, known_sounds: NDArray[np.int32],
+) -> tuple[int, int, int] | None:  # fmt: skip
     """(sound, agreeing pairs, shift in frames) of the known sound that agrees best; None where none does.
 
-    `known` is sorted; `known_frames` and `known_sounds` say of each hash when and in which sound it comes.
+    `known` is sorted; `known_frames` and `known_sounds` say of each hash when and in which sound it comes. `bins` are
+    the frequencies of what is asked: agreement on fewer than MIN_FREQUENCIES of them is a tone, and no voice.
     """
-    hashes, frames = asked
-    first, last = np.searchsorted(known, hashes, "left"), np.searchsorted(known, hashes, "right")
+    first, last = np.searchsorted(known, asked, "left"), np.searchsorted(known, asked, "right")
     counts = last - first
     total = int(counts.sum())
     if not total:
         return None
-    of_asked = np.repeat(np.arange(len(hashes)), counts)
+    of_asked = np.repeat(np.arange(len(asked)), counts)
     place = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
     shift = known_frames[place].astype(np.int64) - frames[of_asked]
     key = known_sounds[place].astype(np.int64) * (1 << 32) + shift + (1 << 31)
@@ -103,5 +122,8 @@ def best_match(
     together[beside] += per_vote[beside + 1]
     together[beside + 1] += per_vote[beside]
     best = int(np.argmax(together))
+    agreeing = np.abs(key - votes[best]) <= 1
+    if len(np.unique(bins[of_asked[agreeing]])) < MIN_FREQUENCIES:
+        return None
     sound, moved = divmod(int(votes[best]), 1 << 32)
     return sound, int(together[best]), moved - (1 << 31)

@@ -16,7 +16,7 @@ from pipelines.verify.needles import Needles
 from pipelines.verify.seal import keyed_hashes
 
 _PIECE_S, _OVERLAP_S = 30.0, 4.0
-MIN_AGREEING = 24
+MIN_AGREEING = 20
 """Pairs of peaks that must agree. docs/audit.md has the rates of misses and false alarms that this gives."""
 _SHORTEST_S = 0.5
 
@@ -58,7 +58,7 @@ class Listener:
         """(voices heard, each where it is heard best; seconds heard). Raises ValueError where nothing decodes."""
         best: dict[str, Heard] = {}
         heard_s = 0.0
-        for begin_s, channel_pieces in _pieces(blocks):
+        for begin_s, channel_pieces in pieces(blocks):
             heard_s = max(heard_s, begin_s + len(channel_pieces[0]) / landmarks.RATE_HZ)
             for piece in channel_pieces:
                 found = self._recognised(piece, begin_s)
@@ -70,13 +70,14 @@ class Listener:
         hashes, frames = landmarks.landmarks(piece)
         asked: NDArray[Any] = hashes if self._key is None else keyed_hashes(self._key, hashes)
         voices = self._voices
-        match = landmarks.best_match((asked, frames), voices.hashes, voices.frames, voices.sounds)
+        bins = landmarks.frequencies(hashes)
+        match = landmarks.best_match(asked, frames, bins, voices.hashes, voices.frames, voices.sounds)
         if match is None or match[1] < MIN_AGREEING:
             return None
         return Heard(voices.labels[match[0]], round(max(0.0, begin_s - match[2] * landmarks.FRAME_S), 1), match[1])
 
 
-def _pieces(blocks: Blocks) -> Iterator[tuple[float, list[NDArray[np.float32]]]]:
+def pieces(blocks: Blocks) -> Iterator[tuple[float, list[NDArray[np.float32]]]]:
     """(seconds at which it begins, channels at RATE_HZ) of overlapping pieces; channels that are alike once."""
     import soxr
 

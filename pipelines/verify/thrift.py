@@ -71,6 +71,9 @@ class Reader:
         return bytes(self._data[self.at - count : self.at])
 
     def _varint(self) -> int:
+        if self.at < len(self._data) and self._data[self.at] < 128:  # most are one byte
+            self.at += 1
+            return self._data[self.at - 1]
         value = shift = 0
         while True:
             byte = self._byte()

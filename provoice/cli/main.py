@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "accent": ("provoice.cli.accent", "command", "Fit a head that tells accents, and show what one can do."),
     "snapshot": ("provoice.cli.snapshot", "command", "Fold commits and merge parts, so that a lake opens quickly."),
     "erase": ("provoice.cli.erase", "command", "Remove what was made from a person's voice."),
+    "audit": ("provoice.cli.audit", "command", "Look through every byte of a lake for what should be gone."),
     "gc": ("provoice.cli.gc", "command", "Show what nothing names any more, and delete it."),
 }
 """Name: module, attribute, short help."""
