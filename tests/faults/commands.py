@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,8 @@ from lake.lake import Lake
 from lake.runs import revise_run
 from pipelines import ledger_import
 from pipelines.config import load_config
+from pipelines.erase.erase import Wanted as Erased
+from pipelines.erase.erase import erase
 from pipelines.gc import Wanted as Swept
 from pipelines.gc import gc
 from pipelines.release.create import Wanted, create
@@ -151,6 +154,29 @@ def _gc(uri: str) -> None:
     gc(Lake.open(f"{uri}/{LAKE}"), Swept(is_sure=True, superseded=True), now=datetime.now(UTC) + timedelta(days=9))
 
 
+def _withdrawn(folder: Path) -> None:
+    """A snapshot of one run, another run since, a release, a leftover, and somebody who takes everything back."""
+    lake = Lake.create_or_open(str(folder / LAKE))
+    lake.ledger().append([given(grant(name)) for name in ("anna", "ben", "dora")])
+    work = folder.parent / f"{folder.name}-made"
+    work.mkdir(exist_ok=True)
+    write_run(lake, work, [[ANNA, BEN]], run_id="first", ledger_position=3)
+    snapshot(lake)
+    write_run(lake, work, [[Made(ANNA.path, ANNA.people, 1), DORA]], run_id="second", recipe="b", ledger_position=3)
+    create(lake, Wanted(name="gold", use=ANY_USE, at=AT))
+    first = lake.root.read(next(info.path for info in lake.root.list("utterances")))
+    unit_id = next(info.path for info in lake.root.list("commits/first")).rpartition("/")[2].partition(".")[0]
+    lake.root.create(layout.utterances_path("first", unit_id, _HEX), first)
+    lake.ledger().append([ended("anna", how=EventType.WITHDRAWN)])
+
+
+def _erase(uri: str) -> None:
+    os.environ["PROVOICE_SUPPRESSION_KEY"] = _HEX
+    erased = erase(Lake.open(f"{uri}/{LAKE}"), Erased(("anna",)), now=datetime(2030, 1, 1, tzinfo=UTC))
+    if not erased.is_finished:
+        raise RuntimeError(f"an erasure in a lake at rest waits until {erased.again_at}")
+
+
 COMMANDS = {
     command.name: command
     for command in (
@@ -160,5 +186,6 @@ COMMANDS = {
         Command("snapshot", _history, _snapshot, 5),
         Command("release", _history, _release, 5),
         Command("gc", _litter, _gc, 5),
+        Command("erase", _withdrawn, _erase, 2),
     )
 }

@@ -18,7 +18,8 @@ from lake.lake import Lake
 from lake.runs import read_run
 from pipelines import gc, gc_superseded, run, unit
 from pipelines.config import Config, load_config
-from pipelines.engines.contract import Settings, Task
+from pipelines.engines.contract import Settings, Task, Work
+from pipelines.erase import erase
 from pipelines.release import create
 from pipelines.stages import Stages, build_stages
 from pipelines.worker import PrepareWork
@@ -77,11 +78,19 @@ def engine(tasks: Sequence[Task], work: PrepareWork, _: Settings) -> Generator[C
         yield job(unit.Attempt(task.name), calls)
 
 
+def in_order(tasks: Sequence[Task], work: Work[Any], _: Settings) -> Generator[Any, None, None]:
+    """Any work, task after task in order of name, in the caller's own thread."""
+    worker = work.open(1)
+    for task in sorted(tasks, key=lambda one: one.name):
+        yield worker.run(task)
+
+
 def one_thing_after_the_other() -> None:
     """For the rest of this process: no pools, no pauses, the engine above, and uploads of several parts."""
     for module in (reading, create, gc, gc_superseded):
         module.ThreadPoolExecutor = InlinePool  # type: ignore[attr-defined]
     run.engine_named = lambda _: engine  # type: ignore[assignment]
+    erase.engine_named = lambda _: in_order  # type: ignore[assignment]
     remote_create.KNOWN = (*remote_create.KNOWN, "faulty")  # type: ignore[assignment]
     remote_create._BLOCK = UPLOAD_PART
     retries.time = _NoPauses()  # type: ignore[assignment]

@@ -77,18 +77,13 @@ def _fault(folder: Path, stored: StoredObject) -> str | None:
 
 
 def _committed_rows(folder: Path) -> set[str]:
-    """Keys and recording ids of all parts that a commit file of the highest generation names."""
-    newest: dict[tuple[str, str], Path] = {}
-    for path in sorted((folder / "commits").glob("*/*.json")):
-        unit_id, _generation, _ = path.name.rsplit(".", 2)
-        newest[path.parent.name, unit_id] = max(
-            path, newest.get((path.parent.name, unit_id), path), key=lambda one: int(one.name.rsplit(".", 2)[1])
-        )
+    """Keys and recording ids of all parts that a commit file names. A part of an earlier generation counts as long as
+    it is there: a reader may follow the snapshot that holds it until the next one is taken, and only then it goes."""
     found: set[str] = set()
-    for path in newest.values():
+    for path in sorted((folder / "commits").glob("*/*.json")):
         for stored in json.loads(path.read_text())["objects"]:
             column = {"utterances": "key", "recordings": "recording_id"}.get(stored["kind"])
-            if column is not None:
+            if column is not None and (folder / stored["path"]).exists():
                 found |= set(_table(folder / stored["path"], column)[column].to_pylist())
     return found
 

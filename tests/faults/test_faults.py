@@ -46,6 +46,11 @@ def test_a_run_survives_some_of_everything(level, tmp_path):
     survived(measured(COMMANDS["run"], level, tmp_path, every=211))
 
 
+def test_an_erasure_survives_some_of_everything(tmp_path):
+    """A few, spread over both of its looks; the long test takes all."""
+    survived(measured(COMMANDS["erase"], "store", tmp_path, every=997))
+
+
 @pytest.mark.long
 @LEVEL
 @COMMAND
