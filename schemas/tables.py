@@ -83,7 +83,19 @@ CHANNEL = pa.struct(
         pa.field("dc_offset", pa.float64()),
         pa.field("bandwidth_hz", pa.float64()),
         pa.field("hum_db", pa.float64()),
+        pa.field("dropout_ratio", pa.float64()),
     ]
+)
+RESTORED = pa.list_(
+    pa.struct(
+        [
+            pa.field("step", pa.string()),
+            pa.field("detail", pa.string()),
+            pa.field("score", pa.string()),
+            pa.field("before", pa.float64()),
+            pa.field("after", pa.float64()),
+        ]
+    )
 )
 
 PLACE_FIELDS = (
@@ -111,6 +123,12 @@ MEASUREMENT_FIELDS = (
     described("hum_db", pa.float64(), "mains hum at 50 or 60 Hz over its surroundings in the source channel, dB"),
     described("snr_spread_db", pa.float64(), "absolute error that the network expects of snr_db, dB; null without it"),
     described("c50_spread_db", pa.float64(), "absolute error that the network expects of c50_db, dB; null without it"),
+    described("dropout_ratio", pa.float64(), "share of the source channel's samples in dropouts (zeroed or held), 0..1"),
+    described("f0_median_hz", pa.float64(), "pitch: median fundamental frequency of voiced frames, Hz"),
+    described("f0_spread_semitones", pa.float64(), "pitch: half the distance from 16th to 84th percentile, semitones"),
+    described("spectral_tilt_db_per_octave", pa.float64(), "slope of third-octave levels over 250 Hz, dB per octave"),
+    described("ltass_distance_db", pa.float64(), "distance to the long-term average speech spectrum, dB"),
+    described("background_speech_ratio", pa.float64(), "share of the speaker's pauses with a faint voice, 0..1"),
 )
 
 UTTERANCE_FIELDS = (
@@ -138,6 +156,7 @@ UTTERANCE_FIELDS = (
     described("grant_ids", pa.list_(pa.string()), "from the catalogue: when not empty, only these grants count"),
     described("consent_complete", pa.bool_(), "everybody heard is listed in consent", nullable=False),
     described("lineage", LINEAGE, "where it came from, by which recipe and models"),
+    described("restored", RESTORED, "what `restore` changed, with a score before and after; null: nothing"),
 )
 
 RECORDING_FIELDS = (

@@ -16,6 +16,9 @@ from pydantic import Field
 
 from schemas.model import Frozen
 from schemas.sound import ANALYSIS_RATE_HZ, Samples
+from transforms.channel_ceiling import CeilingMeter
+from transforms.channel_dropouts import DropoutMeter
+from transforms.channel_edge import cliff_hz
 
 Floats = NDArray[np.floating]
 
@@ -39,6 +42,9 @@ class ChannelConfig(Frozen):
     content_range_db: float = Field(
         80.0, ge=30, le=120, description="content is within this many dB of the strongest part of the spectrum, dB"
     )
+    cliff_db: float = Field(
+        12.0, ge=6, le=60, description="content also ends where the spectrum falls by this much to flat noise, dB"
+    )
     hum_quantile: float = Field(
         0.25, ge=0.05, le=0.95, description="quantile over windows at which a steady tone is told from speech, 0..1"
     )
@@ -60,14 +66,17 @@ class Framed:
 
 
 class DamageMeter:
-    """Peak, clipped runs and offset of every channel of a recording."""
+    """Peak, clipping, offset and dropouts of every channel of a recording."""
 
-    def __init__(self, channels: int, config: ChannelConfig) -> None:
+    def __init__(self, channels: int, config: ChannelConfig, sample_rate_hz: int = ANALYSIS_RATE_HZ) -> None:
         self.n_samples = 0
+        self._min_level = config.clip_min_level
         self.high = np.zeros(channels)
         self.low = np.zeros(channels)
         self.sums = np.zeros(channels)
         self._flat = [(_FlatTops(config), _FlatTops(config)) for _ in range(channels)]
+        self._ceilings = [CeilingMeter() for _ in range(channels)]
+        self._dropouts = [DropoutMeter(sample_rate_hz) for _ in range(channels)]
 
     def feed(self, block: Floats, high: Floats, low: Floats) -> None:
         """`block` is finite, full scale 1, shape (channels, n); `high` and `low` are its extremes per channel."""
@@ -78,16 +87,34 @@ class DamageMeter:
         for samples, top, bottom, (above, below) in zip(block, high, low, self._flat, strict=True):
             above.feed(samples, float(top), 1)
             below.feed(samples, -float(bottom), -1)
+        for samples, top, bottom, ceiling, dropouts in zip(
+            block, high, low, self._ceilings, self._dropouts, strict=True
+        ):
+            ceiling.feed(samples)
+            dropouts.feed(samples, max(float(top), -float(bottom)))
 
     def measured(self, channels: Sequence[int]) -> tuple[float | None, float | None, float | None]:
-        """`(peak_dbfs, clipping_ratio, dc_offset)`: the worst of `channels`. Peak to 0.01 dB, the others to 1e-6."""
+        """`(peak_dbfs, clipping_ratio, dc_offset)`: the worst of `channels`. Peak to 0.01 dB, the others to 1e-6.
+
+        Clipped are samples in flat tops, or at a ceiling under which levels crowd, whichever are more.
+        """
         if not self.n_samples:
             return None, None, None
         peak = max(max(self.high[channel], -self.low[channel]) for channel in channels)
-        clipped = max(sum(side.clipped() for side in self._flat[channel]) for channel in channels)
+        clipped = max(self._clipped_ratio(channel) for channel in channels)
         offset = max((float(self.sums[channel]) / self.n_samples for channel in channels), key=abs)
         peak_dbfs = round(20 * float(np.log10(peak)), 2) + 0.0 if peak > 0 else None
-        return peak_dbfs, round(clipped / self.n_samples, 6), round(offset, 6) + 0.0
+        return peak_dbfs, round(clipped, 6), round(offset, 6) + 0.0
+
+    def _clipped_ratio(self, channel: int) -> float:
+        flat = sum(side.clipped() for side in self._flat[channel]) / self.n_samples
+        return max(flat, self._ceilings[channel].clipped_ratio(self._min_level))
+
+    def dropout_ratio(self, channels: Sequence[int]) -> float | None:
+        """Share of samples in dropouts, the worst of `channels`, to 1e-6; None of nothing."""
+        if not self.n_samples:
+            return None
+        return round(max(self._dropouts[channel].dropped() for channel in channels) / self.n_samples, 6)
 
 
 class _FlatTops:
@@ -165,6 +192,7 @@ class BandwidthMeter:
         self.size = 1 << max(6, round(float(np.log2(sample_rate_hz * 0.02))))
         self._floor = 10.0 ** (floor_db / 10)
         self._range = 10.0 ** (-config.content_range_db / 10)
+        self._cliff_db = config.cliff_db
         window = _blackman_harris(self.size)
         # White noise of power p then reads p in every bin, whatever the window's size.
         self._window = window / np.sqrt(np.sum(window**2))
@@ -199,8 +227,10 @@ class BandwidthMeter:
         content = np.flatnonzero(smooth > max(self._floor, float(smooth.max()) * self._range))
         if not content.size:
             return None
-        nyquist = self.sample_rate_hz / 2
-        edge = (int(content[-1]) + 0.5) * self.sample_rate_hz / self.size
+        nyquist, bin_hz = self.sample_rate_hz / 2, self.sample_rate_hz / self.size
+        edge = (int(content[-1]) + 0.5) * bin_hz
+        cliff = cliff_hz(smooth, bin_hz, self._cliff_db)
+        edge = edge if cliff is None else min(edge, cliff)
         return round(nyquist, 1) if edge > 0.97 * nyquist else 50.0 * round(edge / 50)
 
 

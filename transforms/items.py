@@ -68,6 +68,7 @@ class ChannelMeasurements:
     dc_offset: float | None = None
     bandwidth_hz: float | None = None
     hum_db: float | None = None
+    dropout_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,12 @@ class Measurements:
     hum_db: float | None = None
     snr_spread_db: float | None = None
     c50_spread_db: float | None = None
+    dropout_ratio: float | None = None
+    f0_median_hz: float | None = None
+    f0_spread_semitones: float | None = None
+    spectral_tilt_db_per_octave: float | None = None
+    ltass_distance_db: float | None = None
+    background_speech_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,9 @@ _DEFAULTS = LevelsConfig()
 
 
 class MeasureLevels:
-    """Sets `peak_dbfs`, `speech_ratio` and `overlap_ratio`; copies the channel's clipping, DC, bandwidth and hum."""
+    """Sets `peak_dbfs`, `speech_ratio` and `overlap_ratio`; copies what was measured of the channel."""
 
-    name, version = "measure_levels", 1
+    name, version = "measure_levels", 2
 
     def __init__(self, config: LevelsConfig) -> None:
         self.config = config
@@ -50,6 +50,7 @@ class MeasureLevels:
             dc_offset=channel.dc_offset,
             bandwidth_hz=channel.bandwidth_hz,
             hum_db=channel.hum_db,
+            dropout_ratio=channel.dropout_ratio,
         )
 
 

@@ -137,7 +137,7 @@ class _Tally:
     """Mixes block by block, and keeps count of what that shows."""
 
     def __init__(self, source: Format, mix: Mix, config: DecodeConfig) -> None:
-        self.damage = DamageMeter(source.channels, config.channel)
+        self.damage = DamageMeter(source.channels, config.channel, source.sample_rate_hz)
         self.may_exceed = False
         self.peak = 0.0
         self.exceeding = 0
@@ -202,6 +202,7 @@ class _Tally:
             dc_offset=dc_offset,
             bandwidth_hz=writer.bandwidth.bandwidth_hz(),
             hum_db=writer.hum.hum_db(),
+            dropout_ratio=self.damage.dropout_ratio(channels),
         )
 
     def notes(self) -> list[str]:
