@@ -21,7 +21,7 @@ from tests.shared_audio import shared_audio
 from tests.transforms.builders import level_db_of, noise, recording_of, tone, track_of, voice
 from transforms.items import Recording
 from transforms.silero import open_session, speech_probability
-from transforms.vad import EDGE_S, DetectSpeech, VadConfig, gain_db, regions_from_probability
+from transforms.vad import EDGE_S, DetectSpeech, VadConfig, gain_db, regions_from_probability, voiced_parts
 
 FRAME = 512
 BARE = VadConfig(on=0.5, off=0.3, fill_gap_s=0, min_speech_s=0, pad_s=0)
@@ -109,6 +109,56 @@ def test_hysteresis_equals_a_loop(probability: np.ndarray) -> None:
     assert heard.tolist() == expected
 
 
+def _level(*values_db: float) -> np.ndarray:
+    """Levels of 50 ms, each standing for 100 ms."""
+    return np.repeat(np.array(values_db, np.float32), 2)
+
+
+def test_quiet_ends_are_drawn_in_to_where_there_is_sound() -> None:
+    config = BARE.model_copy(update={"pad_s": 0.2, "quiet_below_top_db": 35.0})
+    probability = _prob(*[0.0] * 10, *[0.9] * 20, *[0.0] * 20)
+    level_db = _level(-70, -70, -70, *[-20] * 8, *[-70] * 5)
+    (wide,) = regions_from_probability(probability, config)
+    (drawn,) = regions_from_probability(probability, config, level_db=level_db)
+    assert wide == Region(10 * FRAME - 3200, 30 * FRAME + 3200)
+    assert drawn == Region(round(0.3 * 16_000), round(1.1 * 16_000))
+    (far,) = regions_from_probability(probability, config, level_db=level_db * np.float32(0.4))
+    assert far == wide
+
+
+def test_never_more_is_drawn_in_than_padding_and_lateness_account_for() -> None:
+    config = BARE.model_copy(update={"pad_s": 0.2, "quiet_below_top_db": 35.0})
+    probability = _prob(*[0.0] * 20, *[0.9] * 40, *[0.0] * 20)
+    level_db = np.full(52, -70, np.float32)
+    level_db[24:28] = -20
+    (drawn,) = regions_from_probability(probability, config, level_db=level_db)
+    assert drawn == Region(20 * FRAME + 1600, 60 * FRAME - 1600)
+
+
+def test_a_quiet_voice_beside_a_loud_one_keeps_its_region() -> None:
+    config = BARE.model_copy(update={"pad_s": 0.2, "quiet_below_top_db": 35.0})
+    probability = _prob(*[0.9] * 20, *[0.0] * 40, *[0.9] * 20)
+    level_db = np.full(52, -20, np.float32)
+    level_db[26:] = -70
+    assert len(regions_from_probability(probability, config, level_db=level_db)) == 2
+    assert (
+        regions_from_probability(probability, config, level_db=level_db)[1]
+        == regions_from_probability(probability, config)[1]
+    )
+
+
+def test_voiced_parts_are_what_is_said_without_a_pause() -> None:
+    probability = _prob(*[0.0] * 10, *[0.9] * 20, *[0.0] * 10, *[0.9] * 20, *[0.0] * 10)
+    (region,) = regions_from_probability(probability, VadConfig())
+    parts = voiced_parts([region.rescaled(16_000, 48_000)], probability, 48_000)
+    assert [(part.start_sample, part.end_sample) for part in parts] == [
+        (3 * (10 * FRAME - 1120), 3 * (30 * FRAME + 1120)),
+        (3 * (40 * FRAME - 1120), 3 * (60 * FRAME + 1120)),
+    ]
+    # What nothing sure lies in is still somebody's.
+    assert voiced_parts([Region(0, 9_000)], _prob(*[0.26] * 20), 16_000) == [Region(0, 9_000)]
+
+
 def test_at_sileros_thresholds_the_regions_are_sileros() -> None:
     """Not sample for sample: silero looks whether a pause is long enough only in frames under its lower threshold."""
     with warnings.catch_warnings():
@@ -124,6 +174,24 @@ def test_at_sileros_thresholds_the_regions_are_sileros() -> None:
     ]
     hit = sum(overlap_samples(region, theirs) for region in ours)
     assert len(theirs) >= 3
+    assert total_samples(ours) + total_samples(theirs) - 2 * hit <= 0.02 * total_samples(theirs)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["speakers/librispeech_test-other/367/367-130732-0000.flac", "meetings/trn09.wav", "containers/aepyx_8k.wav"],
+)
+def test_real_speech_at_sileros_defaults_is_heard_as_silero_hears_it(name: str) -> None:
+    """Against the package's own function and its own model, end to end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        package, torch = pytest.importorskip("silero_vad"), pytest.importorskip("torch")
+        sound = _read(name)
+        spans = package.get_speech_timestamps(torch.from_numpy(sound), package.load_silero_vad())
+    theirs = [Region(span["start"], span["end"]) for span in spans]
+    config = VadConfig(on=0.5, off=0.35, fill_gap_s=0.1, min_speech_s=0.25, pad_s=0.03)
+    ours = regions_from_probability(speech_probability(sound, open_session()), config, len(sound))
+    hit = sum(overlap_samples(region, theirs) for region in ours)
     assert total_samples(ours) + total_samples(theirs) - 2 * hit <= 0.02 * total_samples(theirs)
 
 
@@ -321,5 +389,5 @@ def test_meetings_missed_and_false_alarm_rates(stage: DetectSpeech, tmp_path: Pa
         other += len(sound) - total_samples(reference)
         missed += total_samples(reference) - hit
         false += total_samples(heard) - hit
-    assert missed / speech < 0.16
+    assert missed / speech < 0.12
     assert false / other < 0.03
