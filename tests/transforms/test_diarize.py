@@ -82,7 +82,9 @@ def test_two_people_in_turn_are_told_apart(tmp_path, listen):
 def test_turns_cover_the_speech_and_do_not_overlap(tmp_path, listen):
     heard = listen(tmp_path, clips("533", 50))
     turns = [turn.region for turn in heard.turns[0]]
-    assert total_samples(turns) >= 0.99 * total_samples(heard.speech[0])
+    # A turn is drawn tighter than VAD pads.
+    assert turns
+    assert all(part.n_samples <= EDGE_S * RATE for part in remaining(heard.speech[0], turns))
     assert all(a.end_sample <= b.start_sample for a, b in pairwise(turns))
 
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from schemas.model import Frozen
-from schemas.sound import ANALYSIS_RATE_HZ, Region, rescale
+from schemas.sound import ANALYSIS_RATE_HZ, Region
 from transforms.diarize.backend import Heard, known_count, labelled
-from transforms.diarize.encoder import HOP, embed, encoder_models, open_encoder
+from transforms.diarize.encoder import embed, encoder_models, open_encoder
+from transforms.diarize.overlap import detector_models, open_detector, probability_together, together_in
 from transforms.diarize.parting import parted
+from transforms.diarize.pieces import Piece, filled, pieces_of, widened
 from transforms.diarize.strangers import Listened, longest_stranger_s, named_voices
 from transforms.diarize.voices import find_voices, likeliest_voices, smoothed
-from transforms.diarize.windows import Windows, windows_of
+from transforms.diarize.windows import windows_of
 from transforms.items import Recording, Track
+from transforms.vad import voiced_parts
 
 
 class EmbeddedConfig(Frozen):
@@ -37,6 +37,10 @@ class EmbeddedConfig(Frozen):
     fill_gap_s: float = Field(
         default=0.5, ge=0, le=10, description="pauses up to this many seconds are inside a speaker's turn"
     )
+    detect_overlap: bool = Field(
+        default=True,
+        description="where the catalogue names one person, also listen for somebody who speaks over them",
+    )
 
 
 class EmbeddedVoices:
@@ -47,24 +51,29 @@ class EmbeddedVoices:
         self._speakers = speakers
         self._max_speakers = max_speakers
         self._session: Any = None
+        self._detector: Any = None
 
     def model_ids(self) -> Mapping[str, str]:
-        return encoder_models()
+        return encoder_models() | (detector_models() if self._config.detect_overlap else {})
 
     def open(self) -> None:
-        """Loads the encoder, converting it first where the cache has none. Raises ConfigError where it is missing."""
+        """Loads the encoder, converting it first where the cache has none, and the overlap detector. Raises ConfigError
+        where one is missing."""
         self._session = open_encoder()
+        self._detector = open_detector() if self._config.detect_overlap else None
 
     def heard(self, recording: Recording) -> Heard:
         if recording.decoded is None or self._session is None:
             raise RuntimeError("the backend is opened, and the recording decoded, before its voices are heard")
         tracks = recording.decoded.tracks
         counts = [known_count(recording.catalogue, track, len(tracks), self._speakers) for track in tracks]
-        parts = [
-            self._track(track, regions, count)
-            for track, regions, count in zip(tracks, recording.speech, counts, strict=True)
-        ]
         named = named_voices(recording.catalogue)
+        parts = [
+            self._track(track, regions, voiced_parts(regions, probability, track.sample_rate_hz), count, named)
+            for track, regions, probability, count in zip(
+                tracks, recording.speech, recording.speech_probability, counts, strict=True
+            )
+        ]
         extra_s = longest_stranger_s([part.listened for part in parts if part.listened is not None], named)
         voices = sum(len({voice for _, voice in part.turns}) for part in parts)
         return Heard(
@@ -74,10 +83,12 @@ class EmbeddedVoices:
             extra_voice_s=extra_s,
         )
 
-    def _track(self, track: Track, regions: Sequence[Region], count: int | None) -> _Part:
-        """Who speaks when on one track, in its own samples."""
+    def _track(
+        self, track: Track, regions: Sequence[Region], voiced: Sequence[Region], count: int | None, named: int
+    ) -> _Part:
+        """Who speaks when on one track, in its own samples: told by what is voiced, for all of the speech."""
         rate = track.sample_rate_hz
-        heard = [region.rescaled(rate, ANALYSIS_RATE_HZ) for region in regions]
+        heard = [region.rescaled(rate, ANALYSIS_RATE_HZ) for region in voiced]
         windows = windows_of(heard)
         if not len(windows):
             # Too short to be told by: still somebody's.
@@ -88,49 +99,19 @@ class EmbeddedVoices:
         voice = likeliest_voices(smooth, windows, voices)
         if count is None:
             voice = parted(vectors, smooth, windows, voice, self._max_speakers)
-        turns = _turns(regions, heard, windows, voice, rate, self._config.fill_gap_s)
-        return _Part(turns, Listened(vectors, windows, voice))
+        pieces = widened(pieces_of(voiced, heard, windows, voice, rate), regions)
+        together = None
+        if self._detector is not None and named == 1:
+            # Of several people, two may speak at once; over one who is named alone, that is a stranger.
+            probability = probability_together(track.read_analysis, track.n_analysis, heard, self._detector)
+            together = together_in(windows, probability)
+        turns = filled(pieces, round(self._config.fill_gap_s * rate))
+        return _Part(turns, Listened(vectors, windows, voice, together))
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
     """One track: its turns as (region, voice), and what was heard, None where there was too little."""
 
-    turns: list[tuple[Region, int]]
+    turns: list[Piece]
     listened: Listened | None
-
-
-def _turns(
-    regions: Sequence[Region],
-    heard: Sequence[Region],
-    windows: Windows,
-    voice: NDArray[np.int64],
-    rate: int,
-    fill_gap_s: float,
-) -> list[tuple[Region, int]]:
-    """Each region parted where the voice changes; a voice's own short pauses are filled."""
-    pieces: list[tuple[Region, int]] = []
-    for index, region in enumerate(regions):
-        own = np.flatnonzero(windows.region == index)
-        if not len(own):
-            nearest = int(np.argmin(np.abs(windows.start - heard[index].start_sample // HOP)))
-            pieces.append((region, int(voice[nearest])))
-            continue
-        starts = [own[0], *(b for a, b in pairwise(own) if voice[a] != voice[b])]
-        cuts = [rescale(int(windows.own_start[at]) * HOP, ANALYSIS_RATE_HZ, rate) for at in starts[1:]]
-        bounds = [region.start_sample, *cuts, region.end_sample]
-        for at, (start, end) in zip(starts, pairwise(bounds), strict=True):
-            inside = Region(start, end) & region if start < end else None
-            if inside is not None:
-                pieces.append((inside, int(voice[at])))
-    return _filled(pieces, round(fill_gap_s * rate))
-
-
-def _filled(pieces: list[tuple[Region, int]], gap: int) -> list[tuple[Region, int]]:
-    """Neighbours of one voice with at most `gap` samples between them are one turn."""
-    out: list[tuple[Region, int]] = []
-    for region, who in pieces:
-        if out and out[-1][1] == who and region.start_sample - out[-1][0].end_sample <= gap:
-            region = Region(out.pop()[0].start_sample, region.end_sample)
-        out.append((region, who))
-    return out
