@@ -21,6 +21,9 @@ from transforms.diarize.windows import WINDOW, Mask, Windows, longest_run_s, run
 _STRETCHES = ((1.8, 0.76), (2.4, 0.80), (3.6, 0.845), (4.8, 0.875), (6.0, 0.885))
 """Seconds of a stretch, and the cosine with every known voice below which it is a stranger's. For three minutes of
 speech: in more, one speaker strays further."""
+_TOGETHER = 0.1
+"""How much higher that cosine may be where the detector is sure that two speak at once: over a main voice that is as
+loud or louder, a stranger moves it less."""
 _LONGEST = 16
 """Windows that a stretch may span."""
 _SAME_STRANGER = 0.27
@@ -34,6 +37,8 @@ class Listened:
     embeddings: Vectors
     windows: Windows
     voice: NDArray[np.int64]
+    together: NDArray[np.float64] | None = None
+    """How likely two speak at once in each window, shape (n,); None where nobody listened for that."""
 
     def mean_of(self, which: Mask | slice) -> Vectors:
         """The unit mean of some windows, each by the seconds that it answers for; shape (d,)."""
@@ -107,16 +112,24 @@ def _strange_windows(track: Listened, known: Vectors, less: float) -> Mask:
     for start in range(0, len(index), BLOCK):
         # Stretches begin in this block, and may end in the next.
         block = index[start : start + BLOCK + _LONGEST]
-        within = _in_strange_stretch(track.embeddings[block], track.windows.seconds[block], known, less)
+        together = np.zeros(len(block)) if track.together is None else track.together[block]
+        within = _in_strange_stretch(track.embeddings[block], track.windows.seconds[block], known, less, together)
         strange[block] |= within
     for run in runs_of(strange):
         strange[run] = track.embeddings[run] @ track.mean_of(run) >= _cosine(track.embeddings[run], known)
     return strange
 
 
-def _in_strange_stretch(embeddings: Vectors, seconds: NDArray[np.float64], known: Vectors, less: float) -> Mask:
+def _in_strange_stretch(
+    embeddings: Vectors,
+    seconds: NDArray[np.float64],
+    known: Vectors,
+    less: float,
+    together: NDArray[np.float64],
+) -> Mask:
     """Windows that some stretch covers whose mean is no known voice, shape (n,)."""
     n = len(embeddings)
+    together_s = np.concatenate([[0.0], np.cumsum(together * seconds)])
     sums = np.concatenate([np.zeros((1, embeddings.shape[1])), np.cumsum(embeddings * seconds[:, None], 0)])
     until_s = np.concatenate([[0.0], np.cumsum(seconds)])
     covered = np.zeros(n + 1, np.int64)
@@ -124,7 +137,8 @@ def _in_strange_stretch(embeddings: Vectors, seconds: NDArray[np.float64], known
         after = np.searchsorted(until_s, until_s[:-1] + length_s - 1e-6)
         first = np.flatnonzero(after <= n)
         after = after[first]
-        is_strange = _cosine(unit(sums[after] - sums[first]), known) < limit - less
+        share = (together_s[after] - together_s[first]) / (until_s[after] - until_s[first])
+        is_strange = _cosine(unit(sums[after] - sums[first]), known) < limit - less + _TOGETHER * share
         np.add.at(covered, first[is_strange], 1)
         np.add.at(covered, after[is_strange], -1)
     return np.cumsum(covered)[:n] > 0
