@@ -17,7 +17,7 @@ from schemas.errors import Rejected
 from schemas.sound import ANALYSIS_RATE_HZ as RATE
 from schemas.sound import Region, Samples
 from schemas.source import Source
-from transforms.diarize import Diarize, DiarizeConfig
+from transforms.diarize import Diarize, DiarizeConfig, EmbeddedConfig
 from transforms.items import ChannelMeasurements, Decoded, Recording, Track
 from transforms.vad import DetectSpeech, VadConfig
 
@@ -48,8 +48,9 @@ class Answer:
 
 
 @cache
-def _stages() -> tuple[DetectSpeech, Diarize]:
-    stages = DetectSpeech(VadConfig()), Diarize(DiarizeConfig())
+def _stages(detect_overlap: bool = True) -> tuple[DetectSpeech, Diarize]:
+    embedded = EmbeddedConfig(detect_overlap=detect_overlap)
+    stages = DetectSpeech(VadConfig()), Diarize(DiarizeConfig(embedded=embedded))
     for stage in stages:
         stage.open()
     return stages
@@ -62,10 +63,10 @@ def speech_in(samples: Samples) -> list[Region]:
     return [] if isinstance(found, Rejected) else list(found.speech[0])
 
 
-def listen(samples: Samples, named: int = 1, speakers: int | None = None) -> Answer:
+def listen(samples: Samples, named: int = 1, speakers: int | None = None, detect_overlap: bool = True) -> Answer:
     """Speech and voices of a recording in which `named` people are named. `cpu_s` is the diarizer's."""
     row = CatalogueRow(subjects=tuple(Subject(subject_id=f"p{n}") for n in range(named)), speakers=speakers)
-    detect, diarize = _stages()
+    detect, diarize = _stages(detect_overlap)
     with tempfile.TemporaryDirectory() as folder:
         (found,) = detect([_recording(samples, Path(folder), row)])
         if isinstance(found, Rejected):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,7 @@ def _changed(features: NDArray[np.float16], rng: np.random.Generator) -> Tensor:
     return heard + curve.transpose(1, 2)
 
 
-def average_precision(net: OverlapNet, features: NDArray[np.float32], voices: Voices) -> float:
+def average_precision(net: OverlapNet, features: NDArray[Any], voices: Voices) -> float:
     """Of "two or more speak", over all frames."""
     with torch.no_grad():
         score = torch.cat([net(torch.from_numpy(x[None].astype(np.float32)))[0, 1] for x in features]).numpy()

@@ -31,7 +31,8 @@ class Block(nn.Module):
         self.point = nn.Conv1d(WIDTH, WIDTH, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.point(torch.relu(self.norm(self.depth(x))))
+        added: Tensor = self.point(torch.relu(self.norm(self.depth(x))))
+        return x + added
 
 
 class OverlapNet(nn.Module):

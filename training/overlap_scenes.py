@@ -167,4 +167,4 @@ def _over_noise(samples: Samples, rng: np.random.Generator) -> Samples:
     start = int(rng.integers(max(1, len(noise) - len(samples))))
     noise = np.resize(noise[start : start + len(samples)], len(samples))
     level = np.sqrt(power / (float(np.mean(noise**2)) + 1e-9)) * 10 ** (-rng.uniform(5, 30) / 20)
-    return samples + hiss + noise * np.float32(level)
+    return np.asarray(samples + hiss + noise * np.float32(level), np.float32)

@@ -13,7 +13,7 @@ from schemas.errors import ConfigError, Reason, Rejected
 from schemas.sound import Region, total_samples
 from tests.shared_audio import shared_audio
 from tests.transforms.builders import recording_of, track_of
-from transforms.diarize import Diarize, DiarizeConfig
+from transforms.diarize import Diarize, DiarizeConfig, EmbeddedConfig, embedded
 from transforms.diarize.clustering import cluster, unit
 from transforms.diarize.rttm import format_rttm, parse_rttm
 from transforms.diarize.windows import STEP, UNHEARD, WINDOW, windows_of
@@ -61,6 +61,32 @@ def test_five_seconds_of_somebody_else_are_a_stranger(tmp_path, listen):
     mine, theirs = clips("1688", 60), clips("2414", 6)[RATE:]
     heard = listen(tmp_path, np.concatenate([mine[: 30 * RATE], theirs, mine[30 * RATE :]]))
     assert heard.extra_voice_s >= 2
+
+
+def test_somebody_who_speaks_over_the_one_who_is_named_is_a_stranger(tmp_path, listen):
+    samples = clips("1688", 30)
+    samples[12 * RATE : 18 * RATE] += clips("2414", 7)[RATE:]
+    assert listen(tmp_path, samples).extra_voice_s >= 2
+
+
+def test_the_detector_of_overlap_is_asked_where_one_person_is_named(tmp_path, monkeypatch):
+    asked = []
+
+    def spy(_read, n_samples, _speech, _session):
+        asked.append(n_samples)
+        return np.zeros(-(-n_samples // 640), np.float32)
+
+    monkeypatch.setattr(embedded, "probability_together", spy)
+    detect = DetectSpeech(VadConfig())
+    detect.open()
+    two = CatalogueRow(subjects=(Subject(subject_id="anna"), Subject(subject_id="ben")), complete=True)
+    for catalogue, config in ((ANNA, EmbeddedConfig(detect_overlap=False)), (two, EmbeddedConfig()), (ANNA, None)):
+        (found,) = detect([recording_of(track_of(tmp_path, clips("1688", 6).astype(np.float32)), catalogue=catalogue)])
+        diarize = Diarize(DiarizeConfig(embedded=config or EmbeddedConfig()))
+        diarize.open()
+        diarize([found])
+        assert bool(asked) is (config is None)
+        assert ("provoice_overlap" in diarize.model_ids) is (config != EmbeddedConfig(detect_overlap=False))
 
 
 def test_two_people_in_turn_are_told_apart(tmp_path, listen):

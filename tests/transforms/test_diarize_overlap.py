@@ -107,7 +107,7 @@ def test_two_readers_at_once_sound_like_two_and_each_alone_like_one(pair: tuple[
     def level(speaker: str) -> NDArray[np.float32]:
         folder = shared_audio(f"speakers/librispeech_test-other/{speaker}")
         samples = np.concatenate([soundfile.read(path, dtype="float32")[0] for path in sorted(folder.glob("*.flac"))])
-        return samples[: 20 * RATE] / np.sqrt(np.mean(samples[: 20 * RATE] ** 2)) * 0.05
+        return np.asarray(samples[: 20 * RATE] / np.sqrt(np.mean(samples[: 20 * RATE] ** 2)) * 0.05, np.float32)
 
     def mean(samples: NDArray[np.float32]) -> float:
         whole = [Region(0, len(samples))]

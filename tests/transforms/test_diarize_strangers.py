@@ -105,3 +105,22 @@ def test_silent_windows_do_no_harm() -> None:
     vectors = said_by(np.zeros(20, int), people(1))
     vectors[5:7] = 0
     assert longest_stranger_s([Listened(vectors, windows_for(20), np.zeros(20, np.int64))], 1) < 3
+
+
+def test_a_stranger_under_the_main_voice_is_heard_where_two_are_known_to_speak() -> None:
+    who = [0] * 20 + [1] * 4 + [0] * 20
+    plain = heard(who)
+    own = heard([0] * 44, seed=1).embeddings
+    blend = plain.embeddings.copy()
+    blend[20:24] = unit(own[20:24] + 0.5 * plain.embeddings[20:24])
+    together = np.zeros(44)
+    assert longest_stranger_s([Listened(blend, plain.windows, plain.voice)], 1) == 0.0
+    assert longest_stranger_s([Listened(blend, plain.windows, plain.voice, together)], 1) == 0.0
+    together[20:24] = 1.0
+    assert longest_stranger_s([Listened(blend, plain.windows, plain.voice, together)], 1) == pytest.approx(4.8, abs=1.3)
+
+
+def test_one_voice_is_no_stranger_however_much_it_sounds_like_two() -> None:
+    alone = heard([0] * 50)
+    sure = Listened(alone.embeddings, alone.windows, alone.voice, np.full(50, 0.2))
+    assert longest_stranger_s([sure], 1) == 0.0

@@ -111,7 +111,8 @@ def bands_of(samples: Samples) -> NDArray[np.float32]:
     if n:
         padded = np.pad(level, _AROUND, mode="edge")
         level = np.lib.stride_tricks.sliding_window_view(padded, 2 * _AROUND + 1).max(1)
-    return np.clip((np.log10(power + 1e-10) - level[:, None]) / 2, -4, 1).T.astype(np.float32)
+    bands: NDArray[np.float32] = np.clip((np.log10(power + 1e-10) - level[:, None]) / 2, -4, 1).T.astype(np.float32)
+    return bands
 
 
 @cache
