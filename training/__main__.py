@@ -10,9 +10,11 @@ a minute, to see that all parts fit.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.corpus import ROOT, NoAudio
@@ -22,7 +24,9 @@ CACHE = ROOT / ".cache" / "training"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the fit; the pool keeps its own")
     parser.add_argument("--pool", type=Path, default=CACHE / "pool", help="where rooms and stretches are kept")
     parser.add_argument("--out", type=Path, default=CACHE / "out", help="where the weights and their sheet go")
@@ -61,13 +65,21 @@ def made(pool_folder: Path, out: Path, seed: int, is_small: bool) -> None:
     sha256 = export.exported(export.Shipped(network, calibration.offset, calibration.spread), file)
     minutes = (time.monotonic() - began) / 60
     session = onnx_session(file)
-    rows = report.table_of(40 if is_small else 400, session)
-    text = sheet.sheet(
-        sha256, file.stat().st_size, sum(p.numel() for p in network.parameters()), export.OPSET,
-        f"python -m training --seed {seed}", size, how, calibration, minutes, machine(torch.cuda.is_available()), rows,
-        report.times_real_time(session), notes="",
-    )  # fmt: skip
-    (out / "acoustics.md").write_text(text, encoding="utf-8")
+    facts = {
+        "sha256": sha256,
+        "bytes": file.stat().st_size,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "opset": export.OPSET,
+        "size": asdict(size),
+        "fit": asdict(how),
+        "calibration": asdict(calibration),
+        "minutes": round(minutes),
+        "machine": machine(torch.cuda.is_available()),
+        "rows": report.table_of(40 if is_small else 400, session),
+        "speed": round(report.times_real_time(session)),
+    }
+    (out / "made.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    (out / "acoustics.md").write_text(sheet.sheet(facts), encoding="utf-8")
     say(f"{file}: sha256 {sha256}; copy both files to transforms/weights and the digest to transforms/acoustics.py")
 
 

@@ -61,7 +61,7 @@ class ReverberationConfig(Frozen):
     """How and when reverberation is estimated."""
 
     method: Literal["network", "decay"] = Field(
-        default="decay",
+        default="network",
         description="estimator; network is our own and comes with provoice, decay looks at how the sound falls away "
         "and needs no model",
     )

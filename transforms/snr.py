@@ -42,7 +42,7 @@ class SnrConfig(Frozen):
     """How speech to noise is estimated."""
 
     method: Literal["network", "noise_tracking"] = Field(
-        default="noise_tracking",
+        default="network",
         description="estimator; network is our own and comes with provoice, noise_tracking is classical, a cross-check "
         "beside the other, and needs no model",
     )

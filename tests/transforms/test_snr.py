@@ -1,8 +1,9 @@
-"""SNR against mixtures whose ratio is known."""
+"""SNR by noise tracking against mixtures whose ratio is known, and the stage around both methods."""
 
 from __future__ import annotations
 
 import csv
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,9 +13,17 @@ from schemas.sound import Region, Samples
 from tests.shared_audio import shared_audio
 from tests.transforms.builders import noise
 from tests.transforms.utterances import speechlike, steady_noise, utterance_of
+from transforms import snr
+from transforms.acoustics import Acoustics
 from transforms.items import Utterance
-from transforms.snr import MeasureSnr, SnrConfig, click_power, snr_db, track_noise
+from transforms.snr import DISAGREE, TOO_SHORT, MeasureSnr, SnrConfig, click_power, do_disagree, track_noise
 from transforms.spectrum import band_power, speech_frames
+
+TRACKING = SnrConfig(method="noise_tracking")
+
+
+def snr_db(samples: Samples, speech: tuple[Region, ...]) -> float | None:
+    return snr.snr_db(samples, speech, TRACKING)
 
 
 def _speech(samples: Samples) -> tuple[Region, ...]:
@@ -32,9 +41,10 @@ def test_speech_in_steady_noise_reads_as_mixed(stated_db: float) -> None:
 
 def test_more_noise_never_reads_cleaner() -> None:
     dry = speechlike(8.0)
-    read = [snr_db(dry + steady_noise(dry, level), _speech(dry)) or -99.0 for level in (-60, -50, -40, -30, -20)]
-    assert -99.0 not in read
-    assert read == sorted(read, reverse=True)
+    read = [snr_db(dry + steady_noise(dry, level), _speech(dry)) for level in (-60, -50, -40, -30, -20)]
+    known = [value for value in read if value is not None]
+    assert len(known) == 5
+    assert known == sorted(known, reverse=True)
 
 
 def test_level_does_not_matter() -> None:
@@ -89,18 +99,45 @@ def test_the_tracked_noise_is_the_noise() -> None:
     assert 10 * np.log10(tracked.sum() / true.sum()) == pytest.approx(0.0, abs=2.0)
 
 
-def test_the_stage_answers_each_in_order_whatever_the_batch() -> None:
+@pytest.mark.parametrize("method", ["network", "noise_tracking"])
+def test_the_stage_answers_each_in_order_whatever_the_batch(method: Literal["network", "noise_tracking"]) -> None:
     short = utterance_of(np.zeros(800, np.float32))
-    items = [utterance_of(speechlike(3.0, seed=s) + noise(3.0, -45.0, s)) for s in range(3)] + [short]
-    stage = MeasureSnr(SnrConfig())
+    items = [utterance_of(speechlike(3.0 + s, seed=s) + noise(3.0 + s, -45.0, s)) for s in range(7)] + [short]
+    stage = MeasureSnr(SnrConfig(method=method))
     stage.open()
-    together = [_done(answer).measurements.snr_db for answer in stage(items)]
-    apart = [_done(stage([item])[0]).measurements.snr_db for item in items]
+    together = [_done(answer).measurements for answer in stage(items)]
+    apart = [_done(stage([item])[0]).measurements for item in items]
     assert together == apart
-    assert together[3] is None
-    assert all(value is not None for value in together[:3])
+    assert together[7].snr_db is None
+    assert all(one.snr_db is not None for one in together[:7])
+    assert all((one.snr_spread_db is not None) == (method == "network") for one in together[:7])
     # What follows finds the spectrum made.
     assert _done(stage(items)[0]).band_power is not None
+    assert _done(stage(items)[7]).quality_flags == (TOO_SHORT,)
+
+
+def test_the_network_is_named_where_it_measured() -> None:
+    item = utterance_of(speechlike(3.0) + noise(3.0, -45.0))
+    heard, tracked = (
+        _done(MeasureSnr(SnrConfig(method=method))([item])[0]) for method in ("network", "noise_tracking")
+    )
+    assert list(heard.models) == ["provoice_acoustics"]
+    assert dict(heard.models) == MeasureSnr(SnrConfig(method="network")).model_ids
+    assert dict(tracked.models) == MeasureSnr(TRACKING).model_ids == {}
+
+
+def test_estimators_disagree_when_they_are_further_apart_than_the_spread_explains() -> None:
+    sure, unsure = (Acoustics(20.0, spread, 10.0, 1.0, 0.5, 1.2) for spread in (1.0, 4.0))
+    assert [do_disagree(sure, other) for other in (20.0, 15.0, 13.0, 27.0, None)] == [False, False, True, True, False]
+    assert [do_disagree(unsure, other) for other in (13.0, 7.0)] == [False, True]
+
+
+def test_a_noise_that_speaks_is_flagged() -> None:
+    # Noise tracking takes bursts that come like syllables for speech; the flag says that the two differ.
+    item = utterance_of(speechlike(6.0) + noise(6.0, -45.0), acoustics=Acoustics(2.0, 1.0, 10.0, 1.0, 0.5, 1.2))
+    answer = _done(MeasureSnr(SnrConfig(method="network"))([item])[0])
+    assert answer.measurements.snr_db == 2.0
+    assert answer.quality_flags == (DISAGREE,)
 
 
 def _done(answer: Utterance | Rejected) -> Utterance:
