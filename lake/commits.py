@@ -27,6 +27,11 @@ def read_commit(lake: Lake, run_id: str, unit_id: str) -> Commit | None:
     return found
 
 
+def read_generation(lake: Lake, run_id: str, unit_id: str, generation: int) -> Commit | None:
+    """One generation of the unit's commit, whether it holds or not; None where it was never made."""
+    return _read(lake, run_id, unit_id, generation)
+
+
 def create_commit(lake: Lake, commit: Commit) -> Commit:
     """Creates the commit, and returns the one that holds: this one, or an earlier writer's.
 

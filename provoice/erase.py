@@ -150,6 +150,8 @@ def _told(outcome: Outcome) -> Iterator[str]:
     if outcome.young:
         yield f"  {several(len(outcome.young), 'object')} that somebody may be writing now, not looked into:"
         yield from (f"    {one}" for one in outcome.young[:3])
+    if outcome.certificate:
+        yield f"  certificate {outcome.certificate} (provisional: `provoice audit scan` has to pass)"
     if not outcome.is_finished and outcome.again_at is not None:
         yield (
             "  not finished: a worker may still have some of it in hand; start the same command again after "
@@ -169,6 +171,7 @@ def _outcome_object(outcome: Outcome) -> dict[str, object]:
         "removed": outcome.removed,
         "removed_bytes": outcome.removed_bytes,
         "replaced": outcome.replaced,
+        "certificate": outcome.certificate or None,
         "raw_deleted": outcome.raw_deleted,
         "raw_remaining": outcome.raw_remaining,
         "not_looked_into": [*outcome.young, *outcome.foreign],

@@ -69,6 +69,8 @@ class Replaced(Frozen):
     by: int | None
     """The version that stands in for it; None where nothing was left of it."""
     reason: str
+    erasure: int | None = None
+    """The number of the erasure that replaced it."""
     replaced_at: Instant
 
 

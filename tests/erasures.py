@@ -18,6 +18,9 @@ from schemas.ledger import Event, EventType
 from schemas.tables import PLACE_FIELDS
 
 KEY = "a key that is used in tests and nowhere else"
+BY_PSEUDONYM = {"consent/erasures/000001/started.json", "consent/certificates/000001.0.json",
+                "consent/certificates/000001.0.html"}  # fmt: skip
+"""What keeps the name of who was erased, and nothing else of them."""
 PLACE = {field.name for field in PLACE_FIELDS}
 
 

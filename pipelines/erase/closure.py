@@ -143,6 +143,16 @@ def find(lake: Lake, subjects: Sequence[str], known: pa.Table | None = None) -> 
     return Closure(tuple(subjects), touched, utterances, round(audio_s, 6), others or 0, kept, kept_recordings)
 
 
+def still_there(lake: Lake, touched: pa.Table) -> int:
+    """Recordings that are not gone, for others are heard in them, too."""
+    names = set(touched["recording_id"].to_pylist())
+    reader = LakeReader(lake)
+    with reading(), open_duckdb(lake.root, _MEMORY) as connection:
+        parts = [f"select distinct recording_id from {name}" for name in _parts(reader, "recordings")]
+        rows = connection.execute(" union ".join(parts)).fetchall() if parts and names else []
+    return len({name for (name,) in rows} & names)
+
+
 def _load(connection: duckdb.DuckDBPyConnection, reader: LakeReader, subjects: Sequence[str]) -> None:
     connection.execute("set variable asked = ?::varchar[]", [list(subjects)])
     plans = [_PLANNED.format(run=quoted(run.run_id), files=_plan_of(reader, run)) for run in reader.runs]

@@ -16,17 +16,27 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from lake import suppression
+from lake import layout, suppression
 from lake.commits import read_commit
 from lake.lake import Lake
 from pipelines.engines import engine_named
 from pipelines.engines.contract import Settings, Task
 from pipelines.erase import closure as closures
+from pipelines.erase.certificate import (
+    Certificate,
+    Clocks,
+    copies_of,
+    digests_of,
+    exceptions_of,
+    issue,
+    replaced_releases,
+)
 from pipelines.erase.closure import Closure
 from pipelines.erase.plans import erase_from_plans, work_until
 from pipelines.erase.raw import delete_raw
 from pipelines.erase.record import Erasure, Finished, Looked, begin, erasures
 from pipelines.erase.releases import Gone, affected, replace
+from pipelines.erase.signing import sign
 from pipelines.erase.subjects import withdrawn_at, without_repeats
 from pipelines.erase.sweep import Sweep, Swept
 from pipelines.erase.work import EraseWork, task_name
@@ -92,6 +102,8 @@ class Outcome:
     """What lies in our folders under names that are not ours, and cannot be read."""
     young: tuple[str, ...] = ()
     """What somebody may be writing now, and nobody can look into."""
+    certificate: str = ""
+    """Where it lies; empty before the end."""
     raw_deleted: int = 0
     raw_remaining: dict[str, int] = field(default_factory=dict)
     """Raw sources that stay, and why."""
@@ -130,8 +142,9 @@ def erase(lake: Lake, wanted: Wanted, report: Report = _silent, now: datetime | 
     key = suppression.key_from_environment()
     if key is None:
         raise ConsentError(f"without a key nothing keeps out what is erased; {suppression.HOW}")
-    held = suppression.Suppression(lake.ledger().root)
-    held.refresh()  # a key that is not the list's own is told before anything is changed
+    # A key that is not the list's own, and one that cannot sign, are told before anything is changed.
+    suppression.Suppression(lake.ledger().root).refresh()
+    sign(b"")
     subjects = without_repeats(wanted.subjects)
     ledger = lake.ledger()
     ended = withdrawn_at(ledger, subjects)
@@ -199,7 +212,8 @@ class _Looks:
         touched = self.erasure.closure(look)
         if touched is None:
             known = self._all if self.found else None
-            touched = self.erasure.write_closure(look, closures.find(self.lake, self.subjects, known).touched)
+            found = closures.find(self.lake, self.subjects, known).touched
+            touched = self.erasure.write_closure(look, _with_generations(self.lake, found))
         self.found.append(touched)
         self.report("recordings found", touched.num_rows)
         name = f"{self.erasure.number:06d}-{look}"
@@ -213,7 +227,10 @@ class _Looks:
         self._releases()
         until = _later(until, again_at) if again_at is not None and again_at > self.now else until
         swept = self._sweep(is_past=until is None)
-        said = Looked(look=look, done_at=self.now, again_at=_later(until, swept.again_at), found=touched.num_rows)
+        said = Looked(
+            look=look, done_at=self.now, again_at=_later(until, swept.again_at), found=touched.num_rows,
+            removed=len(swept.removed), removed_bytes=swept.size_bytes,
+        )  # fmt: skip
         return self.erasure.write_looked(said)
 
     def _announce(self) -> None:
@@ -258,7 +275,7 @@ class _Looks:
     def _releases(self) -> None:
         position = self.lake.ledger().head()
         for one in affected(self.lake, self._gone):
-            made = replace(self.lake, one.record, self._gone, position, self.now)
+            made = replace(self.lake, one.record, self._gone, position, self.erasure.number, self.now)
             self.outcome.replaced[_named(one.record)] = None if made is None else _named(made)
             self.report("releases replaced", len(self.outcome.replaced))
 
@@ -271,16 +288,63 @@ class _Looks:
         return swept
 
     def _finish(self) -> None:
-        """Raw sources at last; then says so in the ledger, and gives up what was remembered of it."""
+        """Raw sources at last, and the certificate; then says so in the ledger, and gives up what was remembered."""
         raw = delete_raw(self.lake, self._all, is_asked=self.erasure.started.raw)
         self.outcome.raw_deleted, self.outcome.raw_remaining = len(raw.deleted), dict(raw.remaining)
+        self.outcome.certificate, _ = issue(self.lake, self._certificate())
+        path = layout.certificate_path(self.erasure.number, 0)
         ledger = self.lake.ledger()
         known = {event.event_id for _, event in ledger.events_about(self.subjects, ())}
-        events = [self._event(EventType.ERASED, subject, None) for subject in self.subjects]
+        events = [self._event(EventType.ERASED, subject, path) for subject in self.subjects]
         if new := [event for event in events if event.event_id not in known]:
             ledger.append(new)
         self.erasure.finish(Finished(finished_at=self.now))
         self.outcome.is_finished = True
+
+    def _certificate(self) -> Certificate:
+        touched, started = self._all, self.erasure.started
+        looked = [said for n in range(1, self.outcome.looks + 1) if (said := self.erasure.looked(n)) is not None]
+        units, sources, utterances = digests_of(self.lake, touched)
+        releases = replaced_releases(self.lake, started.number)
+        places = set(zip(touched["source_root"].to_pylist(), touched["source_path"].to_pylist(), strict=True))
+        contents = set(touched["source_sha256"].drop_null().to_pylist())
+        return Certificate(
+            number=started.number,
+            lake=self.lake.root.uri,
+            ledger=self.lake.ledger().root.uri,
+            subjects=self.subjects,
+            clocks=Clocks(
+                denied_at=withdrawn_at(self.lake.ledger(), self.subjects),
+                began_at=started.began_at,
+                purged_at=self.now,
+            ),
+            looks=len(looked),
+            recordings=len(set(touched["recording_id"].to_pylist())),
+            sources_erased=sources,
+            utterances_erased=utterances,
+            units=units,
+            releases=releases,
+            objects_swept=sum(said.removed for said in looked),
+            bytes_swept=sum(said.removed_bytes for said in looked),
+            suppressed=len(places) + len(contents),
+            exceptions=exceptions_of(
+                self.lake, self.erasure, touched, raw=self.outcome.raw_remaining, young=self.outcome.young,
+                foreign=self.outcome.foreign, shared=closures.still_there(self.lake, touched), storage=(),
+            ),
+            copies=copies_of(self.lake, releases),
+        )  # fmt: skip
+
+
+def _with_generations(lake: Lake, touched: pa.Table) -> pa.Table:
+    """With the generation in which each unit was found: what a certificate compares with."""
+    import pyarrow as pa
+
+    units = {(row["run_id"], row["unit_id"]) for row in touched.select(["run_id", "unit_id"]).to_pylist()}
+    commits = {unit: read_commit(lake, *unit) for unit in sorted(units)}
+    known = {unit: commit.generation for unit, commit in commits.items() if commit is not None}
+    rows = touched.select(["run_id", "unit_id"]).to_pylist()
+    column = pa.array([known.get((row["run_id"], row["unit_id"])) for row in rows], pa.int64())
+    return touched.append_column("generation", column)
 
 
 def _named(record: ReleaseRecord) -> str:

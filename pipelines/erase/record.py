@@ -54,6 +54,9 @@ class Looked(Frozen):
     again_at: Instant | None
     found: int
     """Rows of plans and recordings that it found."""
+    removed: int = 0
+    """Objects that it deleted."""
+    removed_bytes: int = 0
 
 
 class Finished(Frozen):

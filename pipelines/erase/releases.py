@@ -78,7 +78,9 @@ def affected(lake: Lake, gone: Gone) -> list[Affected]:
     return found
 
 
-def replace(lake: Lake, record: ReleaseRecord, gone: Gone, position: int, now: datetime) -> ReleaseRecord | None:
+def replace(
+    lake: Lake, record: ReleaseRecord, gone: Gone, position: int, number: int, now: datetime
+) -> ReleaseRecord | None:  # fmt: skip
     """Makes the version without what goes, marks the old one as replaced, and returns the new one; None where nothing
     is left. Where it was made before, it is found."""
     made = next((one for one in list_releases(lake) if _takes_the_place(one, record)), None)
@@ -88,7 +90,8 @@ def replace(lake: Lake, record: ReleaseRecord, gone: Gone, position: int, now: d
     if made is None and left.num_rows:
         made = _made(lake, record, gone, _lineage(record, rows.filter(goes), position), _share(left), now)
     by = made.version if made is not None else None
-    replace_release(lake, record, Replaced(sha256=record.sha256, by=by, reason=REASON, replaced_at=now))
+    said = Replaced(sha256=record.sha256, by=by, reason=REASON, erasure=number, replaced_at=now)
+    replace_release(lake, record, said)
     return made
 
 
