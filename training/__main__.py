@@ -1,6 +1,6 @@
 """Makes the network that ships: rooms, mixtures, fit, calibration, export, data sheet.
 
-    python -m training [--seed 1] [--out FOLDER] [--small]
+    python -m training [--seed 1] [--steps 3000] [--out FOLDER] [--small]
 
 Writes `acoustics.onnx` and `acoustics.md` into FOLDER (default `.cache/training/out`) and says what to copy where.
 Under an hour on two idle cores; the network is fitted on a GPU where there is one. `--small` makes something useless in
@@ -28,26 +28,28 @@ def main() -> None:
         prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seed", type=int, default=1, help="of the fit; the pool keeps its own")
+    parser.add_argument("--steps", type=int, default=3000, help="batches of the fit")
     parser.add_argument("--pool", type=Path, default=CACHE / "pool", help="where rooms and stretches are kept")
     parser.add_argument("--out", type=Path, default=CACHE / "out", help="where the weights and their sheet go")
     parser.add_argument("--small", action="store_true", help="a pool and a fit of a minute")
     asked = parser.parse_args()
     try:
-        made(asked.pool, asked.out, asked.seed, asked.small)
+        made(asked.pool, asked.out, asked.seed, asked.small, asked.steps)
     except NoAudio as error:
         parser.exit(2, f"{error}\n")
 
 
-def made(pool_folder: Path, out: Path, seed: int, is_small: bool) -> None:
+def made(pool_folder: Path, out: Path, seed: int, is_small: bool, steps: int = 3000) -> None:
     """Everything, in order; each part says what it took."""
     import torch
 
     from training import export, fit, pool, report, sheet
     from training.calibrate import calibrated
+    from transforms.acoustics import acoustics
     from transforms.models import onnx_session
 
     size = Size(40, 60, 60) if is_small else Size()
-    how = fit.Fit(steps=30, batch=8, valid_batches=4, seed=seed) if is_small else fit.Fit(seed=seed)
+    how = fit.Fit(steps=30, batch=8, valid_batches=4, seed=seed) if is_small else fit.Fit(seed=seed, steps=steps)
     began = time.monotonic()
 
     def say(what: str) -> None:
@@ -75,7 +77,7 @@ def made(pool_folder: Path, out: Path, seed: int, is_small: bool) -> None:
         "calibration": asdict(calibration),
         "minutes": round(minutes),
         "machine": machine(torch.cuda.is_available()),
-        "rows": report.table_of(40 if is_small else 400, session),
+        "rows": report.table_of(40 if is_small else 400, lambda samples: acoustics(samples, session)),
         "speed": round(report.times_real_time(session)),
     }
     (out / "made.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

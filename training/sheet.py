@@ -96,7 +96,9 @@ def _errors(rows: Sequence[dict[str, Any]]) -> str:
 def _other(facts: dict[str, Any] | None) -> str:
     if facts is None:
         return ""
-    return f"\nThe same recipe with seed {facts['fit']['seed']}, which does not ship:\n\n{_errors(facts['rows'])}\n"
+    fit = facts["fit"]
+    said = f"The same recipe with seed {fit['seed']} and {fit['steps']:,} batches, which does not ship:"
+    return f"\n{said}\n\n{_errors(facts['rows'])}\n"
 
 
 def files_of(text: str) -> dict[str, str]:

@@ -32,7 +32,9 @@ _SILENCE = 1e-11
 
 TOO_SHORT = "too_short"
 DISAGREE = "snr_estimators_disagree"
-_DISAGREE_DB, _DISAGREE_SPREADS = 6.0, 3.0
+# On 339 mixtures that validate, a fifth is further apart than this: there the network errs by 6.1 dB on average, and
+# by 2.2 elsewhere.
+_DISAGREE_DB, _DISAGREE_SPREADS = 6.0, 2.0
 
 # Weights of (1, to_all, to_pauses, to_steady, to_all over 15 dB), fitted by `python -m training.classical`.
 _CALIBRATION = (-2.587, 0.344, 0.958, -0.059, -0.267)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -138,6 +139,12 @@ def test_a_noise_that_speaks_is_flagged() -> None:
     answer = _done(MeasureSnr(SnrConfig(method="network"))([item])[0])
     assert answer.measurements.snr_db == 2.0
     assert answer.quality_flags == (DISAGREE,)
+
+
+@pytest.mark.parametrize("flag", [TOO_SHORT, DISAGREE])
+def test_a_reader_finds_what_a_flag_means(flag: str) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "manifests.md"
+    assert f"`{flag}`" in page.read_text(encoding="utf-8")
 
 
 def _done(answer: Utterance | Rejected) -> Utterance:
