@@ -62,7 +62,7 @@ def told_apart(name: str, recordings: Iterable[Known]) -> dict[str, Any]:
         {
             "set": name,
             "recordings": count,
-            "hours": round(unknown[3] / 3600, 2),
+            "hours": round(float(unknown[3]) / 3600, 2),
             "der": round(float(unknown[:3].sum() / unknown[3]), 4),
             **parts,
             "der_count_known": round(float(known[:3].sum() / known[3]), 4),

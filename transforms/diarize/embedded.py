@@ -23,7 +23,7 @@ from transforms.vad import voiced_parts
 
 
 class EmbeddedConfig(Frozen):
-    """How the `embedded` backend tells voices apart; the defaults are measured in docs/decisions."""
+    """How the `embedded` backend tells voices apart; docs/diarization.md has what the defaults achieve."""
 
     cut: float = Field(
         default=0.27,
