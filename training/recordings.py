@@ -67,11 +67,6 @@ def pauses_of(meeting: Item) -> list[Samples]:
     return [samples[a:b] / max(float(samples[a:b].std()), 1e-7) for a, b in edges.reshape(-1, 2) if b - a >= RATE // 2]
 
 
-def musan(kind: str) -> tuple[float, float]:
-    """Seconds of MUSAN's mix that are `music` or `noise`."""
-    return _MUSAN_S[kind]
-
-
 def own_snr_db(samples: Samples) -> float:
     """How far the loud frames of a clip stand over its quietest tenth, dB: the noise it was recorded in."""
     frames = samples[: len(samples) // 320 * 320].reshape(-1, 320)
