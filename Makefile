@@ -18,13 +18,14 @@ DEMO_READY := $(VENV)/.ready-demo-$(KEY)
 TEST_READY := $(VENV)/.ready-test-$(KEY)
 BENCH_READY := $(VENV)/.ready-bench-$(KEY)
 
-.PHONY: help install demo test test-long check bench bench-consent
+.PHONY: help install demo test test-long check bench bench-accuracy bench-consent
 help:
 	@echo "make demo       a small lake from real speech, offline, then where to look"
 	@echo "make test       the tests"
 	@echo "make test-long  the tests that take more than half a minute each"
 	@echo "make check      format, lint, types, quick tests"
 	@echo "make bench      speed and memory, as ratios to an ordinary script and to the limit of the parts"
+	@echo "make bench-accuracy  how far each measurement is off, on recordings that nothing was tuned on"
 	@echo "make bench-consent  deciding, releasing, loading; the ledger and snapshots at some size"
 	@echo "make install    everything that developing needs, into $(VENV)"
 
@@ -49,6 +50,9 @@ check: $(TEST_READY)
 bench: $(BENCH_READY)
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.memory
+
+bench-accuracy: $(BENCH_READY)
+	$(BIN)/python -m benchmarks.accuracy --write docs/accuracy.md
 
 bench-consent: $(BENCH_READY)
 	$(BIN)/python -m benchmarks.decide
