@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 _TEXTS = pa.map_(pa.string(), pa.string())
 INSTANT = pa.timestamp("us", tz="UTC")

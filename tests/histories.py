@@ -71,14 +71,46 @@ def commit_unit(
     )  # fmt: skip
 
 
+_SINCE = {
+    "1.1": {"grant_ids"},
+    "1.2": {
+        "snr_spread_db", "c50_spread_db", "dropout_ratio", "f0_median_hz", "f0_spread_semitones",
+        "spectral_tilt_db_per_octave", "ltass_distance_db", "background_speech_ratio", "restored",
+    },
+}  # fmt: skip
+"""What each version brought, also within nested columns."""
+EARLIER = ("1.0", *sorted(_SINCE))[:-1]
+
+
 @contextmanager
-def as_version_1_0() -> Iterator[None]:
-    """Parts are written as before rows had `grant_ids`."""
+def as_version(version: str) -> Iterator[None]:
+    """Parts are written as this version wrote them."""
+    later = set().union(*(names for since, names in _SINCE.items() if since > version))
 
     def write(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema) -> tuple[int, str]:
-        fields = [field for field in schema if field.name != "grant_ids"]
-        old = pa.schema(fields, metadata={**schema.metadata, b"schema_version": b"1.0"})
-        return parts.write_part(path, [{k: v for k, v in row.items() if k != "grant_ids"} for row in rows], old)
+        fields = [
+            field.with_type(_without(field.type, later)).with_metadata(field.metadata)
+            for field in schema
+            if field.name not in later
+        ]
+        old = pa.schema(fields, metadata={**schema.metadata, b"schema_version": version.encode()})
+        return parts.write_part(path, [_plain_without(row, later) for row in rows], old)
 
     with patch("pipelines.shards.write_part", write):
         yield
+
+
+def _without(kind: pa.DataType, names: set[str]) -> pa.DataType:
+    if pa.types.is_list(kind):
+        return pa.list_(_without(kind.value_type, names))
+    if pa.types.is_struct(kind):
+        return pa.struct([field for field in kind if field.name not in names])
+    return kind
+
+
+def _plain_without(value: Any, names: set[str]) -> Any:
+    if isinstance(value, list):
+        return [_plain_without(entry, names) for entry in value]
+    if isinstance(value, dict):
+        return {name: _plain_without(entry, names) for name, entry in value.items() if name not in names}
+    return value

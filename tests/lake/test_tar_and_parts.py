@@ -23,7 +23,7 @@ from lake.parts import read_part, write_part
 from lake.storage import Missing, Root
 from lake.tar import TarWriter
 from schemas.errors import LakeError
-from schemas.tables import RECORDINGS_SCHEMA, utterances_schema
+from schemas.tables import RECORDINGS_SCHEMA, SCHEMA_VERSION, utterances_schema
 
 NAMES = st.text("abcdefgh0123456789-ü", min_size=1, max_size=150).map(lambda s: f"{s}.bin")
 MEMBERS = st.dictionaries(NAMES, st.binary(max_size=2000), max_size=8)
@@ -134,7 +134,7 @@ def test_every_field_says_what_it_is(tmp_path):
     path = tmp_path / "part.parquet"
     write_part(path, [ROW], SCHEMA)
     schema = pq.read_schema(path)
-    assert schema.metadata[b"schema_version"] == b"1.1"
+    assert schema.metadata[b"schema_version"] == SCHEMA_VERSION.encode()
     assert all(field.metadata[b"description"] for field in schema)
 
 

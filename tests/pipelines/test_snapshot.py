@@ -27,7 +27,7 @@ from schemas.consent import DenyReason
 from schemas.errors import LakeError, Reason
 from schemas.tables import RECORDINGS_SCHEMA, SCHEMA_VERSION, utterances_schema
 from tests.builders import ANNA, BEN, BOTH, CAROL, Made, small_lake, write_run
-from tests.histories import FromCommits, answers, as_version_1_0, commit_unit
+from tests.histories import FromCommits, answers, as_version, commit_unit
 from tests.runs import run as run_config
 from tests.speech import folder_of_clips
 
@@ -167,18 +167,19 @@ def test_what_superseded_is_erased_and_what_it_superseded_is_current_again(tmp_p
     assert runs == {"old"}
 
 
-def test_a_lake_of_version_1_0_opens_and_is_merged(tmp_path):
-    """Rows of before `grant_ids`: they are null in what is merged, and the version is that of today."""
-    with as_version_1_0():
+@pytest.mark.parametrize(("version", "column"), [("1.0", "grant_ids"), ("1.1", "f0_median_hz")])
+def test_a_lake_of_an_earlier_version_opens_and_is_merged(tmp_path, version, column):
+    """A column that its rows lack is null in what is merged, and the version is that of today."""
+    with as_version(version):
         lake = small_lake(tmp_path).lake
     part = next(LakeReader(lake).parts("utterances"))
-    assert "grant_ids" not in pq.ParquetFile(part.uri).schema_arrow.names
+    assert column not in pq.ParquetFile(part.uri).schema_arrow.names
     before = answers(lake)
     take_snapshot(lake)
     assert same(lake) == before
     for file in LakeReader(lake).merged("utterances"):
         assert file.schema_version == SCHEMA_VERSION
-        assert opened(lake, file).read(["grant_ids"])["grant_ids"].null_count == file.rows
+        assert opened(lake, file).read([column])[column].null_count == file.rows
     write_run(lake, tmp_path, [[BEN], [BOTH]], run_id="today", recipe="d", committed=1)
     same(lake)
     take_snapshot(lake)
