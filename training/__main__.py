@@ -45,7 +45,6 @@ def made(pool_folder: Path, out: Path, seed: int, is_small: bool, steps: int = 3
 
     from training import export, fit, pool, report, sheet
     from training.calibrate import calibrated
-    from transforms.acoustics import acoustics
     from transforms.models import onnx_session
 
     size = Size(40, 60, 60) if is_small else Size()
@@ -77,7 +76,7 @@ def made(pool_folder: Path, out: Path, seed: int, is_small: bool, steps: int = 3
         "calibration": asdict(calibration),
         "minutes": round(minutes),
         "machine": machine(torch.cuda.is_available()),
-        "rows": report.table_of(40 if is_small else 400, lambda samples: acoustics(samples, session)),
+        "rows": report.table_of(40 if is_small else 400, lambda samples: report.shipped(samples, session)),
         "speed": round(report.times_real_time(session)),
     }
     (out / "made.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -23,6 +23,7 @@ from transforms.reverberation import (
     ReverberationConfig,
     fall_statistics,
     reverberation,
+    room_of,
     trust_flags,
 )
 from transforms.snr import MeasureSnr, SnrConfig
@@ -132,6 +133,19 @@ def test_a_spectrum_made_before_is_used() -> None:
     assert made_before.measurements.c50_db == _measured(wet).c50_db
 
 
+def test_decays_count_where_there_is_little_noise() -> None:
+    fallen = Reverberation(12.0, 0.5)
+
+    def c50_db(snr_db: float, said_db: float = 8.0) -> float | None:
+        room = room_of(Acoustics(snr_db, 1.0, said_db, 1.0, 0.4, 1.2), fallen)
+        return None if room is None else room.c50_db
+
+    assert [c50_db(snr_db) for snr_db in (-5.0, 10.0, 15.0, 20.0, 40.0)] == [8.0, 8.0, 9.0, 10.0, 10.0]
+    assert c50_db(30.0, 25.0) == 25.0, "dry speech stays at its bound"
+    assert room_of(None, fallen) is None
+    assert room_of(Acoustics(30.0, 1.0, 8.0, 1.0, 0.4, 1.2), None) == Reverberation(8.0, 0.4, 1.0)
+
+
 def test_the_network_is_asked_once_for_both(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(
@@ -143,7 +157,8 @@ def test_the_network_is_asked_once_for_both(monkeypatch: pytest.MonkeyPatch) -> 
     (item,) = stages[1]([item])
     assert isinstance(item, Utterance)
     assert len(asked) == 1
-    assert (item.measurements.snr_db, item.measurements.c50_db, item.measurements.rt60_s) == (12.0, 8.0, 0.4)
+    assert (item.acoustics, item.measurements.rt60_s) == (Acoustics(12.0, 1.0, 8.0, 1.0, 0.4, 1.2), 0.4)
+    assert item.measurements.snr_db == pytest.approx(12.0, abs=1.5)
 
 
 @pytest.mark.parametrize("method", ["network", "decay"])
