@@ -30,9 +30,6 @@ _PRESENCE_RATIO = 3.0
 _CLICK_RATIO = 8.0
 _SILENCE = 1e-11
 
-# Chosen on mixtures that validate: the mean error falls by a tenth, dry and in rooms.
-_TRACKED_WEIGHT, _TRACKED_AT_MOST_DB = 0.3, 1.5
-
 TOO_SHORT = "too_short"
 DISAGREE = "snr_estimators_disagree"
 # On 339 mixtures that validate, a fifth is further apart than this: there the network errs by 6.1 dB on average, and
@@ -93,12 +90,12 @@ class MeasureSnr:
         heard = utterance.acoustics
         if heard is None:
             return utterance.flagged(TOO_SHORT)
-        utterance = utterance.measured(snr_db=weighed_db(heard, tracked), snr_spread_db=heard.snr_spread_db)
+        utterance = utterance.measured(snr_db=heard.snr_db, snr_spread_db=heard.snr_spread_db)
         return utterance.flagged(DISAGREE) if do_disagree(heard, tracked) else utterance
 
 
 def snr_db(samples: Samples, speech: tuple[Region, ...], config: SnrConfig = _DEFAULTS) -> float | None:
-    """Power of speech over power of noise while speech is active, above 60 Hz, dB, rounded to 0.1.
+    """Power of speech where it is active over the mean power of noise, above 60 Hz, dB, rounded to 0.1.
 
     `samples` are 16 kHz mono, `speech` regions in them. An estimate, whose errors `weights/acoustics.md` states for
     the network. In rooms the late tail counts as noise where it lasts.
@@ -110,15 +107,7 @@ def snr_db(samples: Samples, speech: tuple[Region, ...], config: SnrConfig = _DE
     if config.method == "noise_tracking":
         return snr_db_of(power, is_speech, config)
     heard = acoustics_of(mels, open_network()) if has_speech(power, is_speech, config.min_speech_s) else None
-    return None if heard is None else weighed_db(heard, snr_db_of(power, is_speech, config))
-
-
-def weighed_db(heard: Acoustics, tracked_db: float | None) -> float:
-    """SNR: what the network says, moved a little towards noise tracking, which errs otherwise."""
-    if tracked_db is None:
-        return heard.snr_db
-    most = _TRACKED_AT_MOST_DB
-    return round(heard.snr_db + min(max(_TRACKED_WEIGHT * (tracked_db - heard.snr_db), -most), most), 1)
+    return None if heard is None else heard.snr_db
 
 
 def do_disagree(heard: Acoustics, tracked_db: float | None) -> bool:
