@@ -58,8 +58,8 @@ On the report side of `training.split`: voices, noises and rooms that were never
 
 {errors}
 
-{speed:,.0f} times real time on one core for an utterance of 8 s, features and decays included, while the machine was at work
-(more when it is not: the quickest of many rounds).
+{speed:,.0f} times real time on one core for an utterance of 8 s, features and decays included: the quickest of many
+rounds on a machine that was at work, so less than an idle one does.
 {other}
 ## What was heard
 
