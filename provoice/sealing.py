@@ -151,7 +151,7 @@ class _Words:
         found = self._found.setdefault(kind, {})
         if not word or word in found:
             return
-        if len(word.encode("utf-8", "surrogateescape")) < MIN_BYTES:
+        if kind not in _ALWAYS and len(word.encode("utf-8", "surrogateescape")) < MIN_BYTES:
             self.left_out["too_short"] = self.left_out.get("too_short", 0) + 1
             return
         found[word] = self._number(kind) if number is None else number
@@ -217,29 +217,30 @@ def _plan_rows(connection: duckdb.DuckDBPyConnection, subjects: Sequence[str]) -
                 yield {**row, "catalogue": catalogue, "people": people}
 
 
+_EXTRA = "array_to_string(map_values(extra), chr(10))"
+_SOURCE = ("source_path", "source_version", "source_sha256", "catalogue_row_sha256")
+_LINEAGE = ", ".join(f"lineage.{name}" for name in _SOURCE)
+_RECORDED = "recording_id, source_path, source_version, source_sha256, catalogue_row_sha256, detail"
 _OTHERS = {
-    "utterances_all": (
-        "concat_ws(chr(10), key, audio_sha256, text, lineage.source_path, lineage.source_version, "
-        "lineage.source_sha256, lineage.catalogue_row_sha256, array_to_string(map_values(extra), chr(10)))"
-    ),
-    "recordings_all": (
-        "concat_ws(chr(10), recording_id, source_path, source_version, source_sha256, catalogue_row_sha256, detail, "
-        "array_to_string(map_values(extra), chr(10)))"
-    ),
+    "utterances_all": ("lineage.source_path", f"concat_ws(chr(10), key, audio_sha256, text, {_LINEAGE}, {_EXTRA})"),
+    "recordings_all": ("source_path", f"concat_ws(chr(10), {_RECORDED}, {_EXTRA})"),
 }
+"""Where a row says its source, and all of its words."""
 
 
 def _shared(
     connection: duckdb.DuckDBPyConnection, terms: Sequence[Term], subjects: Sequence[str], report: Counted
 ) -> list[Term]:
-    """The terms that rows hold which are not of these people."""
+    """The terms that rows hold which are of other people. A row that names nobody is theirs where its source is."""
     numbered = [Term(term.kind, str(n), term.text) for n, term in enumerate(terms)]
-    others = frozenset(encoding.name for encoding in ENCODINGS) - {"plain"}
-    searcher = Searcher(Needles(tuple(numbered)), others)
+    encodings = frozenset(encoding.name for encoding in ENCODINGS) - {"plain"}
+    searcher = Searcher(Needles(tuple(numbered)), encodings)
+    paths = [term.text for term in terms if term.kind is Kind.PATH]
     found: set[int] = set()
     done = 0
-    for view, words in _OTHERS.items():
-        _, batches = select(connection, f"select {words} from {view} where not {_is_theirs(subjects)}")
+    for view, (path, words) in _OTHERS.items():
+        theirs = f"{_is_theirs(subjects)} or (coalesce(len(consent), 0) = 0 and {path} in (select unnest($1)))"
+        _, batches = select(connection, f"select {words} from {view} where not ({theirs})", [paths])
         for batch in batches:
             text = "\n".join(row[0] for row in batch if row[0]).encode("utf-8", "surrogateescape")
             found.update(int(pattern.label) for _, pattern in searcher.find(text))

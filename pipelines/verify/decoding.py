@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Block = NDArray[np.float32]
-_BLOCK_S = 20
+_BLOCK_S = 1
+"""Small: of a block in which a file breaks off, nothing is handed out."""
 _MAX_CHANNELS = 8
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, quote_plus
 
-from pipelines.verify.needles import SHORT_BYTES
+from pipelines.verify.needles import MIN_BYTES, SHORT_BYTES
 
 _HEX = re.compile(r"[0-9a-fA-F]{16,}")
 
@@ -24,8 +24,18 @@ class Encoding:
     variants: Callable[[str], Iterator[tuple[bytes, int]]]
 
 
+_AROUND = (('"', '"'), ("'", "'"), ("\n", "\n"), (",", ","), ("/", "/"), ("=", "/"), (" ", " "), ("\0", "\0"))
+
+
 def _plain(word: str) -> Iterator[tuple[bytes, int]]:
-    """UTF-8, composed as it is and the two ways that Unicode has."""
+    """UTF-8, composed as it is and the two ways that Unicode has. Very short words between quotes and the like, and as
+    Parquet has them: after their length."""
+    content = word.encode("utf-8", "surrogateescape")
+    if len(content) < MIN_BYTES:
+        for before, after in _AROUND:
+            yield before.encode() + content + after.encode(), 0
+        yield len(content).to_bytes(4, "little") + content, 0
+        return
     for text in {word, unicodedata.normalize("NFC", word), unicodedata.normalize("NFD", word)}:
         yield text.encode("utf-8", "surrogateescape"), 1
 
@@ -115,7 +125,7 @@ def forms(word: str) -> Iterator[tuple[str, bytes, int]]:
     is_short = len(word.encode("utf-8", "surrogateescape")) < SHORT_BYTES
     for encoding in ENCODINGS:
         for content, width in encoding.variants(word):
-            if content in seen or (is_short and len(content) < SHORT_BYTES and not width):
+            if content in seen or (encoding is not ENCODINGS[0] and is_short and len(content) < SHORT_BYTES):
                 continue
             seen.add(content)
             yield encoding.name, content, width if is_short else 0

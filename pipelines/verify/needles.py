@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_BYTES = 4
-"""Shorter words come by chance; they cannot be looked for."""
+"""Shorter words come by chance; of these, only subjects and grants are looked for, between quotes and the like."""
 SHORT_BYTES = 8
 """Words shorter than this are found as whole words only."""
 

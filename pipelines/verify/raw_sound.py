@@ -16,11 +16,13 @@ _SMOOTH = 0.5
 """Correlation of neighbours: speech has 0.7 and more at these rates; packed bytes and text have next to none."""
 _BLOCK_SAMPLES = 1 << 19
 _LOUDEST = 4.0
+_HEADS = (b"RIFF", b"RIFX", b"RF64", b"FORM")
+"""Samples with a header are another detector's."""
 
 
 def readings(view: memoryview) -> Iterator[tuple[str, Iterator[tuple[int, Block]]]]:
     """(what it is taken for, blocks) of every way in which these bytes could be samples of one channel."""
-    if len(view) < _SHORTEST_BYTES:
+    if len(view) < _SHORTEST_BYTES or bytes(view[:4]) in _HEADS:
         return
     for kind in ("<i2", "<f4"):
         if _is_smooth(view, np.dtype(kind)):

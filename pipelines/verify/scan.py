@@ -14,7 +14,7 @@ from lake.storage import Missing, Root
 from pipelines.verify.needles import Kind, Needles
 from pipelines.verify.places import Place, content_of, places
 from pipelines.verify.report import Hit, NotOpened, ScanReport, merged
-from pipelines.verify.walk import Seen, Walker, not_opened
+from pipelines.verify.walk import DETECTORS, Seen, Walker, not_opened
 from schemas.errors import ConfigError, LakeError
 
 _HEAD = "lake.0.json"
@@ -63,6 +63,8 @@ def scan(
     """
     began = time.monotonic()
     off = frozenset(without)
+    if unknown := off - set(DETECTORS):
+        raise ConfigError(f"there is no detector {', '.join(sorted(unknown))}; detectors: {', '.join(DETECTORS)}")
     roots, expected = surroundings(root, also, expectations)
     walker = Walker(needles, off)
     parts: list[ScanReport] = []

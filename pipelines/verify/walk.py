@@ -10,9 +10,11 @@ from functools import cached_property
 from typing import Any
 
 from pipelines.verify import bloom, raw_sound
+from pipelines.verify.encodings import ENCODINGS
 from pipelines.verify.magics import Finder, Magic, mp3_starts
 from pipelines.verify.needles import Kind, Needles, Pattern
 from pipelines.verify.openers import OPENERS, Opener, Unreadable, is_tar_header
+from pipelines.verify.places import DELETED, FOLDER, NONCURRENT, UPLOAD
 from pipelines.verify.report import Hit, NotOpened
 from pipelines.verify.search import Searcher
 from pipelines.verify.sound import SOUNDS, Blocks, Listener, SoundKind
@@ -21,6 +23,20 @@ _MAX_DEPTH = 8
 _ALLOWED_BYTES = 2 << 30
 """What one object may unpack to; beyond, the scan says that it has not seen it all."""
 _PARQUET = Magic(b"PAR1")
+
+DETECTORS: tuple[str, ...] = (
+    *(encoding.name for encoding in ENCODINGS),
+    *(opener.name for opener in OPENERS),
+    "parquet_bloom",
+    *(kind.name for kind in SOUNDS),
+    "raw_sound",
+    "names",
+    FOLDER,
+    NONCURRENT,
+    UPLOAD,
+    DELETED,
+)
+"""Everything that can be switched off, one by one, to see that something is then missed."""
 
 
 @dataclass

@@ -26,7 +26,7 @@ from pipelines.verify.report import NotOpened, ScanReport, merged
 from pipelines.verify.scan import Expectation, Target, look_at
 from pipelines.verify.seal import key_from_environment, read_seal
 from pipelines.verify.walk import Walker
-from schemas.errors import AlreadyExists, LakeError, RunStopped
+from schemas.errors import AlreadyExists, LakeError, ProvoiceError, RunStopped
 from schemas.model import parse
 
 log = logging.getLogger("provoice.verify")
@@ -139,16 +139,25 @@ def _targets(folder: Root, batch: str) -> Iterator[Target]:
 
 
 def _batch(work: ScanWork, batch: str, deadly: tuple[int, ...], in_hand: str, error: str) -> None:
-    """What a child does. An error of the store is left in the file `error`."""
+    """What a child does. What ends it, other than a decoder, is left in the file `error`."""
+    _silence()
     try:
         needles = read_seal(work.seal_uri, key_from_environment())
         report = merged(_looked(work, needles, batch, deadly, Path(in_hand)))
-        folder, path = Root(work.folder_uri), f"receipts/{batch}.json"
         with suppress(AlreadyExists):  # another worker had the same batch
-            folder.create(path, report.model_dump_json().encode())
-    except LakeError as said:
-        Path(error).write_text(str(said))
+            Root(work.folder_uri).create(f"receipts/{batch}.json", report.model_dump_json().encode())
+    except Exception as said:
+        # The parent says it; in here nobody hears.
+        name = "" if isinstance(said, ProvoiceError) else f"{type(said).__name__}: "
+        Path(error).write_text(f"{name}{said}")
         raise SystemExit(1) from None
+
+
+def _silence() -> None:
+    """Decoders write what they think of a file to standard error by themselves."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def _looked(

@@ -1,0 +1,222 @@
+"""What a scan makes of a lake: what is expected, what cannot be opened, engines, and what a person sees."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+
+import pytest
+from click.testing import CliRunner
+
+from lake.lake import Lake
+from lake.storage import Root
+from pipelines.engines.contract import Settings
+from pipelines.engines.local import run as run_locally
+from pipelines.snapshot import take_snapshot
+from pipelines.verify import walk
+from pipelines.verify.needles import Kind, Needles, Term
+from pipelines.verify.report import ScanReport
+from pipelines.verify.scan import Expectation, folded, scan, surroundings, targets
+from pipelines.verify.seal import write_seal
+from pipelines.verify.work import ScanWork, put_batches
+from provoice.cli.main import cli
+from provoice.sealing import seal
+from schemas.errors import ConfigError
+from tests.builders import ANNA, BEN, Made, write_run
+from tests.consents import given, grant
+
+WORD = Term(Kind.TEXT, "text 1", "nobody may read this")
+
+
+@pytest.fixture
+def lake(tmp_path):
+    lake = Lake.create_or_open(str(tmp_path / "lake"))
+    lake.ledger().append([given(grant("anna")), given(grant("ben"))])
+    write_run(lake, tmp_path, [[ANNA], [BEN]], run_id="r")
+    return lake
+
+
+def folders(report: ScanReport, lake: Lake) -> set[str]:
+    return {hit.object.removeprefix(lake.root.uri_of("")).split("/")[0] for hit in report.hits}
+
+
+def test_what_a_run_wrote_of_a_person_is_found_wherever_it_wrote_it(lake):
+    take_snapshot(lake)
+    report = scan(lake.root, seal(lake, ["anna"]))
+    assert folders(report, lake) == {"consent", "recordings", "runs", "shards", "snapshots", "utterances"}
+    assert not report.is_clean
+
+
+def test_of_a_person_who_is_not_in_it_a_lake_holds_nothing(lake):
+    needles = Needles((Term(Kind.SUBJECT, "subject 1", "p-99887766"), WORD))
+    assert scan(lake.root, needles).has_passed
+
+
+def test_pseudonyms_in_the_ledger_are_expected_and_texts_are_not(lake):
+    lake.ledger().root.create("certificates/1.json", b'{"subject": "p-12345678"}')
+    lake.ledger().root.create("notices/1.json", b"nobody may read this")
+    report = scan(lake.root, Needles((Term(Kind.SUBJECT, "subject 1", "p-12345678"), WORD)))
+    assert [hit.object.rpartition("/")[0].rpartition("/")[2] for hit in report.expected] == ["certificates"]
+    assert [hit.label for hit in report.unexpected] == ["text 1"]
+
+
+def test_a_ledger_elsewhere_is_looked_through(tmp_path):
+    lake = Lake.create_or_open(str(tmp_path / "lake"), str(tmp_path / "ledger"))
+    (tmp_path / "ledger" / "stray").write_text(WORD.text)
+    report = scan(lake.root, Needles((WORD,)))
+    assert report.roots == (lake.root.uri, str(tmp_path / "ledger"))
+    assert [hit.object for hit in report.unexpected] == [str(tmp_path / "ledger" / "stray")]
+
+
+def test_what_a_person_expects_is_named_and_kept_apart(lake, tmp_path):
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "list.txt").write_text("p-12345678")
+    needles = Needles((Term(Kind.SUBJECT, "subject 1", "p-12345678"),))
+    also = Root(str(tmp_path / "else"))
+    assert not scan(lake.root, needles, [also]).is_clean
+    assert scan(lake.root, needles, [also], [Expectation(also.uri)]).is_clean
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("a.flac", b"fLaC\0\0\0\x22" + bytes(200), ""),
+        ("a.zip", b"PK\x03\x04\x14\0\x01\0\x08\0" + bytes(16) + b"\x01\0\0\0" + b"aXXXX", "encrypted"),
+        ("a.wav", b"RIFF\xff\xff\0\0WAVEjunk" + bytes(100), ""),
+    ],
+)
+def test_what_cannot_be_opened_is_named_and_proves_nothing(lake, name, data, reason):
+    lake.root.create(f"shards/r/{name}", data)
+    report = scan(lake.root, Needles((WORD,), seal_of_a_voice()))
+    assert [one.object.rpartition("/")[2] for one in report.not_opened] == [name]
+    assert reason in report.not_opened[0].reason
+    assert (report.is_clean, report.is_complete, report.has_passed) == (True, False, False)
+
+
+def seal_of_a_voice():
+    from tests.verify.canaries import erased_voice, voices_of
+
+    return voices_of(("voice 1", erased_voice()))
+
+
+def test_what_unpacks_without_end_is_not_unpacked_to_the_end(lake, monkeypatch):
+    monkeypatch.setattr(walk, "_ALLOWED_BYTES", 1 << 20)
+    lake.root.create("logs/bomb.gz", gzip.compress(bytes(8 << 20)))
+    report = scan(lake.root, Needles((WORD,)))
+    assert "unpacks to more than" in report.not_opened[0].reason
+
+
+def test_a_folder_that_is_no_lake_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="is not a lake"):
+        scan(Root(str(tmp_path)), Needles((WORD,)))
+
+
+# --- engines ----------------------------------------------------------------------------------------------------------
+
+
+def by_engine(lake, tmp_path, needles, run=run_locally):
+    folder = Root(str(tmp_path / "work"))
+    write_seal(tmp_path / "a.seal", needles)
+    roots, expected = surroundings(lake.root)
+    tasks = put_batches(folder, targets(roots))
+    work = ScanWork(str(tmp_path / "a.seal"), folder.uri, tuple(expected))
+    list(run(tasks, work, Settings(processes=2)))
+    return folded(dict(work.receipts()).values(), roots, needles, frozenset(), 0.0)
+
+
+def test_an_engine_finds_what_is_found_in_one_process(lake, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.verify.work._BATCH_OBJECTS", 20)
+    needles = seal(lake, ["anna"])
+    here, there = scan(lake.root, needles), by_engine(lake, tmp_path, needles)
+    assert set(here.hits) == set(there.hits)
+    assert (here.objects, here.size_bytes, here.unpacked_bytes) == (
+        there.objects,
+        there.size_bytes,
+        there.unpacked_bytes,
+    )
+
+
+def test_an_object_that_kills_its_reader_is_searched_for_words_and_named(lake, tmp_path):
+    lake.root.create("logs/deadly.gz", gzip.compress(b"kill me") + WORD.text.encode())
+    report = by_engine(lake, tmp_path, Needles((WORD,)), run=_dying)
+    assert [one.object.rpartition("/")[2] for one in report.not_opened] == ["deadly.gz"]
+    assert "died" in report.not_opened[0].reason
+    assert [hit.object.rpartition("/")[2] for hit in report.unexpected] == ["deadly.gz"]
+
+
+def _dying(tasks, work, settings):
+    """The local engine, with children whose gzip ends them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.verify.work._batch", _deadly_batch)
+        yield from run_locally(tasks, work, settings)
+
+
+def _deadly_batch(*words):
+    from pipelines.verify import openers, work
+
+    real = openers.OPENERS[0].open
+
+    def deadly(data, at, allowed):
+        for name, content in real(data, at, allowed):
+            if content == b"kill me":
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield name, content
+
+    walk.OPENERS = (openers.Opener("gzip", openers.OPENERS[0].magics, deadly), *openers.OPENERS[1:])
+    work._batch(*words)
+
+
+# --- what a person sees -----------------------------------------------------------------------------------------------
+
+
+def provoice(*words: str, key: str | None = None):
+    environment = {"PROVOICE_AUDIT_KEY": key or ""}
+    return CliRunner().invoke(cli, [str(word) for word in words], env=environment)
+
+
+def test_from_a_seal_to_a_later_scan(lake, tmp_path):
+    path, key = tmp_path / "dora.seal", "0123456789abcdef0123"
+    write_run(lake, tmp_path, [[Made("d/dora-1.wav", {"dora": None}, 1, text="what only Dora says here")]], run_id="d")
+    assert provoice("audit", "seal", lake.root.uri, "--subject", "dora", "--out", path).exit_code == 0
+    found = provoice("audit", "scan", lake.root.uri, "--seal", path, "--finish", key=key)
+    assert found.exit_code == 4
+    assert "FOUND" in found.stdout
+    assert path.exists()  # it is destroyed by a scan that passes
+    for name in ("dora", "d/dora-1.wav", "what only Dora says"):
+        assert name not in found.stdout
+
+    empty = Lake.create_or_open(str(tmp_path / "empty"))
+    passed = provoice("audit", "scan", empty.root.uri, "--seal", path, "--finish", key=key)
+    assert (passed.exit_code, passed.stdout.splitlines()[-2]) == (0, "nothing found")
+    assert not path.exists()
+    later = provoice("audit", "scan", lake.root.uri, "--seal", f"{path}.keyed", "--json", key=key)
+    assert later.exit_code == 4
+    assert {hit["kind"] for hit in json.loads(later.stdout)["hits"]} >= {"key", "path", "recording", "subject", "text"}
+    assert provoice("audit", "scan", lake.root.uri, "--seal", f"{path}.keyed").exit_code == 2
+
+
+def test_exit_code_1_where_not_all_could_be_opened(lake, tmp_path):
+    lake.root.create("shards/r/a.zip", b"PK\x03\x04\x14\0\x01\0\x08\0" + bytes(16) + b"\x01\0\0\0" + b"aXXXX")
+    write_seal(tmp_path / "a.seal", Needles((WORD,)))
+    done = provoice("audit", "scan", lake.root.uri, "--seal", tmp_path / "a.seal", "--finish")
+    assert done.exit_code == 1
+    assert "no proof yet" in done.stdout
+    assert (tmp_path / "a.seal").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("seal", "{lake}", "--subject", "anna", "--out", "{lake}/a.seal"), "lies within"),
+        (("seal", "{lake}", "--subject", "anna", "--out", "s3://bucket/a"), "a file on this machine"),
+        (("scan", "{lake}", "--seal", "{folder}/none.seal"), "there is no such seal"),
+        (("scan", "{folder}", "--seal", "{folder}/none.seal"), "is not a lake"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(lake, tmp_path, words, said):
+    done = provoice("audit", *(word.format(lake=lake.root.uri, folder=tmp_path) for word in words))
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
