@@ -11,7 +11,7 @@ from lake import layout
 from lake.lake import Lake
 from lake.plans import PlannedUnit, plan_batches, read_plan_units, read_unit
 from lake.reading import read_each
-from lake.storage import ObjectInfo
+from lake.storage import Missing, ObjectInfo
 from schemas.errors import AlreadyExists, ConfigError, LakeError
 from schemas.model import parse
 from schemas.records import RunRecord, StoredObject
@@ -25,7 +25,11 @@ _RECORD = re.compile(r"runs/(?P<number>\d{6,})/run\.(?P<generation>\d+)\.json")
 
 
 def list_runs(lake: Lake) -> list[RunRecord]:
-    """Every run in its highest generation, in order of number."""
+    """Every run in its highest generation, in order of number.
+
+    A listing may be behind what was written. Numbers have no gaps, so what it leaves out is asked for by name, and so is
+    the one after the last.
+    """
     newest: dict[int, tuple[int, ObjectInfo]] = {}
     for info in lake.root.list("runs"):
         name = _RECORD.fullmatch(info.path)
@@ -35,7 +39,21 @@ def list_runs(lake: Lake) -> list[RunRecord]:
         if number not in newest or generation > newest[number][0]:
             newest[number] = (generation, info)
     infos = [newest[number][1] for number in sorted(newest)]
-    return [_parsed(lake, info.path, text) for info, text in zip(infos, read_each(lake.root, infos), strict=True)]
+    found = [_parsed(lake, info.path, text) for info, text in zip(infos, read_each(lake.root, infos), strict=True)]
+    left_out = [number for number in range(1, max(newest, default=0)) if number not in newest]
+    found += [run for number in left_out if (run := _run_or_none(lake, number)) is not None]
+    last = max(newest, default=0)
+    while (run := _run_or_none(lake, last + 1)) is not None:
+        found.append(run)
+        last = run.number
+    return sorted(found, key=lambda run: run.number)
+
+
+def _run_or_none(lake: Lake, number: int) -> RunRecord | None:
+    try:
+        return read_run(lake, number)
+    except Missing:
+        return None
 
 
 def find_run(lake: Lake, run_id: str) -> RunRecord | None:

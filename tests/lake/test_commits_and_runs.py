@@ -340,3 +340,13 @@ def test_layout_is_what_the_design_says():
     assert layout.commit_path("r", "0000001-bb", 2) == "commits/r/0000001-bb.2.json"
     assert layout.run_path(7, 0) == "runs/000007/run.0.json"
     assert layout.segment_path(3) == "log/000000000003.jsonl"
+
+
+@pytest.mark.parametrize("hidden", [1, 2, 3])
+def test_a_run_that_a_listing_leaves_out_is_found(lake, monkeypatch, hidden):
+    for number in (1, 2, 3):
+        create_run(lake, run_record(number, f"r{number}"))
+    listed = lake.root.list
+    behind = f"runs/{hidden:06d}/"
+    monkeypatch.setattr(lake.root, "list", lambda *at: [one for one in listed(*at) if not one.path.startswith(behind)])
+    assert [found.run_id for found in list_runs(lake)] == ["r1", "r2", "r3"]
