@@ -119,4 +119,4 @@ def _parts_to_mels() -> NDArray[np.float32]:
 
 @cache
 def _mels_to_bands() -> NDArray[np.float32]:
-    return np.repeat(np.eye(BANDS, dtype=np.float32), MELS // BANDS, axis=0)
+    return np.asarray(np.repeat(np.eye(BANDS), MELS // BANDS, axis=0), np.float32)
