@@ -27,8 +27,8 @@ _RECORD = re.compile(r"runs/(?P<number>\d{6,})/run\.(?P<generation>\d+)\.json")
 def list_runs(lake: Lake) -> list[RunRecord]:
     """Every run in its highest generation, in order of number.
 
-    A listing may be behind what was written. Numbers have no gaps, so what it leaves out is asked for by name, and so is
-    the one after the last.
+    A listing may be behind what was written. Numbers have no gaps, so what it leaves out is asked for by name, and
+    so is the one after the last.
     """
     newest: dict[int, tuple[int, ObjectInfo]] = {}
     for info in lake.root.list("runs"):
