@@ -140,6 +140,11 @@ def _told(outcome: Outcome) -> Iterator[str]:
     )
     for old, new in outcome.replaced.items():
         yield f"  release {old} is replaced by {new}" if new else f"  release {old} is gone: all of it was erased"
+    if outcome.versions:
+        yield f"  {several(outcome.versions, 'older version')} removed, which the store had kept"
+    for one in outcome.kept:
+        until = f", recoverable until {to_text(one.recoverable_until)}" if one.recoverable_until else ""
+        yield f"  {one.count:,} {one.what}{until}: {one.why}"
     if outcome.raw_deleted:
         yield f"  {several(outcome.raw_deleted, 'raw source')} deleted"
     for reason, count in outcome.raw_remaining.items():
@@ -172,6 +177,8 @@ def _outcome_object(outcome: Outcome) -> dict[str, object]:
         "removed_bytes": outcome.removed_bytes,
         "replaced": outcome.replaced,
         "certificate": outcome.certificate or None,
+        "versions": outcome.versions,
+        "kept": [one.model_dump(mode="json") for one in outcome.kept],
         "raw_deleted": outcome.raw_deleted,
         "raw_remaining": outcome.raw_remaining,
         "not_looked_into": [*outcome.young, *outcome.foreign],

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING
 from lake import layout, suppression
 from lake.commits import read_commit
 from lake.lake import Lake
+from lake.storage import Root
 from pipelines.engines import engine_named
 from pipelines.engines.contract import Settings, Task
 from pipelines.erase import closure as closures
 from pipelines.erase.certificate import (
     Certificate,
     Clocks,
+    Remaining,
     copies_of,
     digests_of,
     exceptions_of,
@@ -32,6 +34,7 @@ from pipelines.erase.certificate import (
     replaced_releases,
 )
 from pipelines.erase.closure import Closure
+from pipelines.erase.kept import purge_lake, purge_paths
 from pipelines.erase.plans import erase_from_plans, work_until
 from pipelines.erase.raw import delete_raw
 from pipelines.erase.record import Erasure, Finished, Looked, begin, erasures
@@ -104,6 +107,10 @@ class Outcome:
     """What somebody may be writing now, and nobody can look into."""
     certificate: str = ""
     """Where it lies; empty before the end."""
+    versions: int = 0
+    """Versions of deleted objects that were removed, too."""
+    kept: tuple[Remaining, ...] = ()
+    """What stores keep of what was deleted, and do not let go."""
     raw_deleted: int = 0
     raw_remaining: dict[str, int] = field(default_factory=dict)
     """Raw sources that stay, and why."""
@@ -288,11 +295,15 @@ class _Looks:
         return swept
 
     def _finish(self) -> None:
-        """Raw sources at last, and the certificate; then says so in the ledger, and gives up what was remembered."""
-        raw = delete_raw(self.lake, self._all, is_asked=self.erasure.started.raw)
-        self.outcome.raw_deleted, self.outcome.raw_remaining = len(raw.deleted), dict(raw.remaining)
-        self.outcome.certificate, _ = issue(self.lake, self._certificate())
+        """Raw sources at last, what stores keep of all that was deleted, and the certificate; then says so in the
+        ledger, and gives up what was remembered."""
         path = layout.certificate_path(self.erasure.number, 0)
+        root = self.lake.ledger().root
+        if root.exists(path):  # who went before came so far
+            self.outcome.certificate = root.uri_of(path)
+        else:
+            self.outcome.certificate, _ = issue(self.lake, self._certificate(self._raw_and_kept()))
+        purge_paths(root, self.erasure.forget(self.outcome.looks), self.now)
         ledger = self.lake.ledger()
         known = {event.event_id for _, event in ledger.events_about(self.subjects, ())}
         events = [self._event(EventType.ERASED, subject, path) for subject in self.subjects]
@@ -301,7 +312,30 @@ class _Looks:
         self.erasure.finish(Finished(finished_at=self.now))
         self.outcome.is_finished = True
 
-    def _certificate(self) -> Certificate:
+    def _raw_and_kept(self) -> list[Remaining]:
+        """Deletes raw sources if that was asked for, and ends what stores keep; what they do not let go."""
+        raw = delete_raw(self.lake, self._all, is_asked=self.erasure.started.raw)
+        self.outcome.raw_deleted, self.outcome.raw_remaining = len(raw.deleted), dict(raw.remaining)
+        looked = [said for n in range(1, self.outcome.looks + 1) if (said := self.erasure.looked(n)) is not None]
+        kept = [purge_lake(self.lake, sum(said.removed for said in looked), self.now)]
+        ledger = self.lake.ledger().root
+        if not ledger.uri.startswith(self.lake.root.uri_of("")):
+            # Before they are deleted, so that the certificate can say what is kept of them.
+            closures_of = [
+                f"{layout.erasure_folder(self.erasure.number)}/closure-{said.look}.parquet" for said in looked
+            ]
+            kept.append(purge_paths(ledger, closures_of, self.now))
+        if self.erasure.started.raw:
+            of_root: dict[str, tuple[Root, list[str]]] = {}
+            for root, path in raw.gone:
+                of_root.setdefault(root.uri, (root, []))[1].append(path)
+            kept += [purge_paths(root, paths, self.now) for root, paths in of_root.values()]
+        self.outcome.versions = sum(one.versions for one in kept)
+        remaining = [one for found in kept for one in found.remaining]
+        self.outcome.kept = tuple(remaining)
+        return remaining
+
+    def _certificate(self, storage: Sequence[Remaining]) -> Certificate:
         touched, started = self._all, self.erasure.started
         looked = [said for n in range(1, self.outcome.looks + 1) if (said := self.erasure.looked(n)) is not None]
         units, sources, utterances = digests_of(self.lake, touched)
@@ -329,7 +363,7 @@ class _Looks:
             suppressed=len(places) + len(contents),
             exceptions=exceptions_of(
                 self.lake, self.erasure, touched, raw=self.outcome.raw_remaining, young=self.outcome.young,
-                foreign=self.outcome.foreign, shared=closures.still_there(self.lake, touched), storage=(),
+                foreign=self.outcome.foreign, shared=closures.still_there(self.lake, touched), storage=storage,
             ),
             copies=copies_of(self.lake, releases),
         )  # fmt: skip

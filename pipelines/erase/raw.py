@@ -27,6 +27,8 @@ class Raw:
     """What became of the sources."""
 
     deleted: list[tuple[Root, ObjectInfo]] = field(default_factory=list)
+    gone: list[tuple[Root, str]] = field(default_factory=list)
+    """Paths at which nothing is any more, by this or an earlier deletion."""
     remaining: Counter[str] = field(default_factory=Counter)
     """Why some stay."""
 
@@ -48,6 +50,8 @@ def delete_raw(lake: Lake, touched: pa.Table, *, is_asked: bool) -> Raw:
             raw.remaining[AWAY] += 1
             continue
         if found is None or root is None:
+            if root is not None and recording_id not in shared:
+                raw.gone.append((root, path))
             continue
         reason = _stays(found, row["source_version"], recording_id in shared, is_asked)
         if reason is not None:
@@ -55,6 +59,7 @@ def delete_raw(lake: Lake, touched: pa.Table, *, is_asked: bool) -> Raw:
             continue
         root.delete(path)
         raw.deleted.append((root, ObjectInfo(path, found.size_bytes)))
+        raw.gone.append((root, path))
     return raw
 
 

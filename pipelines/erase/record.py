@@ -109,13 +109,16 @@ class Erasure:
     def finished(self) -> Finished | None:
         return _read(self.root, f"{self._folder}/finished.json", Finished)
 
-    def finish(self, said: Finished) -> list[str]:
-        """Removes the closures, then says that the erasure is done; paths of what was removed."""
-        gone = [info.path for info in self.root.list(self._folder) if "/closure-" in info.path]
-        for path in gone:
+    def forget(self, looks: int) -> list[str]:
+        """Removes the closures of so many looks; their paths."""
+        paths = [f"{self._folder}/closure-{look}.parquet" for look in range(1, looks + 1)]
+        for path in paths:
             self.root.delete(path)
+        return paths
+
+    def finish(self, said: Finished) -> None:
+        """Says that the erasure is done."""
         _create(self.root, f"{self._folder}/finished.json", said)
-        return gone
 
 
 def erasures(lake: Lake) -> list[Erasure]:
