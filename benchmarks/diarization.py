@@ -114,7 +114,7 @@ def strangers_heard(cast: Cast, rng: Rng, count: int) -> list[dict[str, Any]]:
         undetected = 0
         for n in range(count):
             person = cast.long[n % len(cast.long)] if n % 3 else cast.short[int(rng.integers(len(cast.short)))]
-            length = STRANGER_S[n % len(STRANGER_S)]
+            length = STRANGER_S[n // 3 % len(STRANGER_S)]
             samples = _with_somebody(cast, person, how, length, 60 if n % 3 else 12, rng)
             samples = in_some_place(samples, rng, cast.part) if n % 2 else samples
             heard[length][0] += listen(samples).extra_voice_s >= ENOUGH_S
