@@ -108,7 +108,7 @@ def bins_to_mels() -> NDArray[np.float32]:
     fall = (edges[2:] - hz[:, None]) / (edges[2:] - edges[1:-1])
     rise[:, 0] = hz > edges[0]
     fall[:, -1] = hz < edges[-1]
-    return (np.clip(np.minimum(rise, fall), 0, 1) * gain[:, None]).astype(np.float32)
+    return np.asarray(np.clip(np.minimum(rise, fall), 0, 1) * gain[:, None], np.float32)
 
 
 @cache
