@@ -19,14 +19,18 @@ from pipelines.sources import SourcesConfig
 from schemas.errors import ConfigError
 from schemas.model import Frozen, nearest, parse
 from transforms.accent import AccentConfig
+from transforms.colour import ColourConfig
 from transforms.cut import CutConfig
 from transforms.decode import DecodeConfig
 from transforms.diarize import DiarizeConfig
 from transforms.encode import OutputConfig
 from transforms.levels import LevelsConfig
 from transforms.loudness import LoudnessConfig
+from transforms.pitch import PitchConfig
+from transforms.restore import RestoreConfig
 from transforms.reverberation import ReverberationConfig
 from transforms.snr import SnrConfig
+from transforms.surroundings import SurroundingsConfig
 from transforms.vad import VadConfig
 
 
@@ -77,9 +81,17 @@ class Config(Frozen):
         default=ReverberationConfig(), description="C50 and RT60; null leaves them out"
     )
     loudness: LoudnessConfig | None = Field(default=LoudnessConfig(), description="loudness; null leaves it out")
+    pitch: PitchConfig | None = Field(default=PitchConfig(), description="pitch; null leaves it out")
+    colour: ColourConfig | None = Field(
+        default=ColourConfig(), description="spectral tilt, distance to average speech; null leaves them out"
+    )
+    surroundings: SurroundingsConfig | None = Field(
+        default=SurroundingsConfig(), description="voices behind the speaker; null leaves them out"
+    )
     levels: LevelsConfig = Field(default=LevelsConfig(), description="levels and ratios per utterance")
     accent: AccentConfig | None = Field(default=AccentConfig(), description="accent labels; null leaves them out")
     stages: tuple[str, ...] = Field(default=(), description="stages of one's own, each `module:Class`, in order")
+    restore: RestoreConfig | None = Field(default=None, description="repaired utterances; null makes none")
     output: OutputConfig = Field(default=OutputConfig(), description="how utterances are stored")
     consent: ConsentConfig = Field(default=ConsentConfig(), description="what is asked before preparing")
 
@@ -118,9 +130,13 @@ RECIPE_KEYS = (
     "snr",
     "reverberation",
     "loudness",
+    "pitch",
+    "colour",
+    "surroundings",
     "levels",
     "accent",
     "stages",
+    "restore",
     "output",
     "consent",
 )

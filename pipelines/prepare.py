@@ -174,7 +174,7 @@ class Preparer:
                 items: list[Any] = [utterance_of(recordings[n], cut) for n, cut in group]
             for stage in self.stages.utterance:
                 items = self._through(stage, items)
-            for (n, _), item in zip(group, items, strict=True):
+            for n, item in self._with_restored([n for n, _ in group], items):
                 try:
                     if isinstance(item, Rejected):
                         raise item
@@ -182,6 +182,27 @@ class Preparer:
                 except Rejected as rejected:
                     refused[n][rejected.reason] += 1
         return pieces
+
+    def _with_restored(self, of: Sequence[int], items: Sequence[Any]) -> list[tuple[int, Any]]:
+        """Each measured utterance with its recording's number, and behind it the one restored from it, measured too."""
+        restore = self.stages.restore
+        if restore is None:
+            return list(zip(of, items, strict=True))
+        going = [n for n, item in enumerate(items) if isinstance(item, Utterance)]
+        with self._timed(restore.name):
+            made = dict(zip(going, restore([items[n] for n in going]), strict=True))
+        at = [n for n in going if made[n] is not None]
+        children: list[Any] = [made[n] for n in at]
+        for stage in self.stages.utterance:
+            children = self._through(stage, children)
+        child_of = dict(zip(at, children, strict=True))
+        pairs: list[tuple[int, Any]] = []
+        for n, item in enumerate(items):
+            if n not in child_of or restore.config.keep_original:
+                pairs.append((of[n], item))
+            if n in child_of:
+                pairs.append((of[n], child_of[n]))
+        return pairs
 
     def _groups(
         self, recordings: Mapping[int, Recording], cuts: Sequence[tuple[int, Cut]]

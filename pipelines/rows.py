@@ -82,11 +82,12 @@ def utterance_row(
             "source_version": planned.source.version,
             "source_sha256": recording.source_sha256,
             "catalogue_row_sha256": planned.catalogue_row_sha256,
-            "parents": [utterance.recording_id],
+            "parents": [*([utterance.parent_key] if utterance.parent_key else []), utterance.recording_id],
             "run_id": names.run_id,
             "recipe_sha256": names.recipe_sha256,
             "models": _mapping({**recording.models, **utterance.models}),
         },
+        "restored": [asdict(change) for change in utterance.restored] or None,
         **utterance.columns,
     }
 

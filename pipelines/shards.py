@@ -42,7 +42,8 @@ def write_objects(
 ) -> list[Finished]:
     """Writes tars and parts below `folder`; the same outcomes give the same bytes, in any order of arrival."""
     folder.mkdir(parents=True, exist_ok=True)
-    pieces = sorted((p for outcome in outcomes for p in outcome.pieces), key=lambda piece: str(piece.row["key"]))
+    # With its dot, as members are named: what is derived of an utterance comes before it.
+    pieces = sorted((p for outcome in outcomes for p in outcome.pieces), key=lambda piece: f"{piece.row['key']}.")
     _check_unique(pieces)
     finished: list[Finished] = []
     rows: list[Row] = []
@@ -51,6 +52,7 @@ def write_objects(
         finished.append(tar)
         rows += placed
     if rows:
+        rows.sort(key=lambda row: str(row["key"]))
         path = folder / "utterances.parquet"
         size, sha256 = write_part(path, rows, utterances_schema(declared_columns))
         where = layout.utterances_path(names.run_id, names.unit_id, sha256)

@@ -15,15 +15,19 @@ from pipelines.config import Config
 from schemas.errors import ConfigError
 from schemas.tables import COLUMN_TYPES, SCHEMA_VERSION, UTTERANCE_FIELDS
 from transforms.accent import TagAccent
+from transforms.colour import MeasureColour
 from transforms.cut import CutTurns
 from transforms.decode import Decode
 from transforms.diarize import Diarize
 from transforms.items import Recording, Utterance
 from transforms.levels import MeasureLevels
 from transforms.loudness import MeasureLoudness
+from transforms.pitch import MeasurePitch
+from transforms.restore import Restore
 from transforms.reverberation import MeasureReverberation
 from transforms.snr import MeasureSnr
 from transforms.stage import Stage
+from transforms.surroundings import MeasureSurroundings
 from transforms.vad import DetectSpeech
 
 
@@ -35,6 +39,8 @@ class Stages:
     cutter: CutTurns
     utterance: tuple[Stage[Utterance], ...]
     declared_columns: dict[str, str]
+    restore: Restore | None = None
+    """Derives repaired utterances from measured ones, which are measured again."""
 
     def open(self) -> None:
         """Load every model; once per worker process."""
@@ -53,6 +59,12 @@ def build_stages(config: Config, spool_dir: Path) -> Stages:
         measure.append(MeasureReverberation(config.reverberation))
     if config.loudness is not None:
         measure.append(MeasureLoudness(config.loudness))
+    if config.pitch is not None:
+        measure.append(MeasurePitch(config.pitch))
+    if config.colour is not None:
+        measure.append(MeasureColour(config.colour))
+    if config.surroundings is not None:
+        measure.append(MeasureSurroundings(config.surroundings))
     if config.accent is not None:
         measure.append(TagAccent(config.accent))
     return Stages(
@@ -60,6 +72,7 @@ def build_stages(config: Config, spool_dir: Path) -> Stages:
         cutter=CutTurns(config.cut),
         utterance=(*measure, *own),
         declared_columns=declared_columns(own),
+        restore=None if config.restore is None else Restore(config.restore),
     )
 
 
@@ -69,6 +82,9 @@ def recipe(config: Config) -> dict[str, Any]:
     every: tuple[Stage[Any], ...] = (*stages.recording, *stages.utterance)
     versions = {stage.name: stage.version for stage in every} | {"cut_turns": stages.cutter.version}
     models = {name: model for stage in every for name, model in getattr(stage, "model_ids", {}).items()}
+    if stages.restore is not None:
+        versions[stages.restore.name] = stages.restore.version
+        models |= stages.restore.model_ids
     # Parts of one recipe have one schema: readers rely on it, for they cannot look into every file.
     schema = {"version": SCHEMA_VERSION, "columns": stages.declared_columns}
     return {**config.recipe_values(), "versions": versions, "models": models, "schema": schema}

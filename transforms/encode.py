@@ -29,7 +29,7 @@ def encode(utterance: Utterance, config: OutputConfig) -> bytes:
     import soundfile
 
     track = utterance.track
-    samples, rate = track.read(utterance.region), track.sample_rate_hz
+    samples, rate = utterance.native(), track.sample_rate_hz
     if config.sample_rate_hz is not None and config.sample_rate_hz != rate:
         import soxr
 

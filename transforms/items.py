@@ -157,6 +157,18 @@ class Accent:
 
 
 @dataclass(frozen=True, slots=True)
+class Restoration:
+    """One repair: what was done, and a score before and after it; None where that could not be measured."""
+
+    step: str
+    detail: str
+    score: str
+    """Name and unit of the score."""
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """A cut of one turn. `samples` are its 16 kHz mono samples, held while its batch is measured."""
 
@@ -189,6 +201,15 @@ class Utterance:
     columns: Mapping[str, Any] = field(default_factory=dict)
     """Columns of the user's own stages."""
     models: Mapping[str, str] = field(default_factory=dict)
+    parent_key: str | None = None
+    """Key of the utterance it was derived from; None for a cut of a recording."""
+    restored: tuple[Restoration, ...] = ()
+    restored_samples: NDArray[Any] | None = field(default=None, repr=False, compare=False)
+    """Samples at the source's rate in the place of the track's own."""
+
+    def native(self) -> NDArray[Any]:
+        """Samples at the source's rate, as stored, shape (n,): integers of the track's `native_dtype`."""
+        return self.track.read(self.region) if self.restored_samples is None else self.restored_samples
 
     @property
     def duration_s(self) -> float:
