@@ -116,7 +116,7 @@ def rows(part: split.Part = "report", limit: int = 40, seed: int = 6) -> list[Ro
     out of it and counted in `cut_before`. Undamaged hum is judged on clips played 7 % faster.
     """
     chance = np.random.default_rng(seed)
-    hits: dict[tuple[str, str, str], list[bool]] = defaultdict(list)
+    hits: dict[tuple[str, str, str, bool], list[bool]] = defaultdict(list)
     alarms: dict[tuple[str, str], list[bool]] = defaultdict(list)
     cut_before = 0
     for _, samples, rate in clips(part, limit):
@@ -128,7 +128,7 @@ def rows(part: split.Part = "report", limit: int = 40, seed: int = 6) -> list[Ro
             _alarm(alarms, clip, measure(clip), is_full)
         for clip in _damaged(samples, rate, chance, is_full):
             name = clip.kind.split(",")[0]
-            hits[name, clip.kind, clip.severity].append(_is_found(name, clip, measure(clip)))
+            hits[name, clip.kind, clip.severity, clip.is_faint].append(_is_found(name, clip, measure(clip)))
     for clip in other_sounds(part):
         _alarm(alarms, clip, measure(clip), True)
     return [*_found_rows(hits), *_total_rows(hits, alarms, cut_before), *_alarm_rows(alarms)]
@@ -147,22 +147,23 @@ def _alarm(
             alarms[name, clip.severity].append(_is_found(name, clip, values))
 
 
-def _found_rows(hits: dict[tuple[str, str, str], list[bool]]) -> Iterator[Row]:
-    for (name, kind, severity), found in hits.items():
+def _found_rows(hits: dict[tuple[str, str, str, bool], list[bool]]) -> Iterator[Row]:
+    for (name, kind, severity, faint), found in hits.items():
         yield {"measurement": name, "damage": kind, "severity": severity, "clips": len(found), "found": sum(found),
-               "recall": round(sum(found) / len(found), 3)}  # fmt: skip
+               "recall": round(sum(found) / len(found), 3), "faint": faint}  # fmt: skip
 
 
 def _total_rows(
-    hits: dict[tuple[str, str, str], list[bool]], alarms: dict[tuple[str, str], list[bool]], cut_before: int
+    hits: dict[tuple[str, str, str, bool], list[bool]], alarms: dict[tuple[str, str], list[bool]], cut_before: int
 ) -> Iterator[Row]:
     """Recall over all damage, precision against as many undamaged clips as damaged ones."""
-    for name in dict.fromkeys(name for name, _, _ in hits):
-        found = [hit for (of, _, _), some in hits.items() if of == name for hit in some]
+    for name, also_faint in ((name, also) for also in (False, True) for name in dict.fromkeys(key[0] for key in hits)):
+        found = [hit for (of, _, _, faint), some in hits.items() if of == name and also_faint >= faint for hit in some]
         false = [alarm for (of, _), some in alarms.items() if of == name for alarm in some]
         recall, alarm_rate = float(np.mean(found)), float(np.mean(false))
         precision = recall / (recall + alarm_rate) if recall else 0.0
-        yield {"measurement": name, "damage": "all", "severity": "all", "clips": len(found), "found": sum(found),
+        severity = "faint too" if also_faint else "clear"
+        yield {"measurement": name, "damage": "all", "severity": severity, "clips": len(found), "found": sum(found),
                "recall": round(recall, 3), "precision": round(precision, 3),
                "f1": round(2 * precision * recall / (precision + recall), 3) if recall else 0.0,
                "undamaged": len(false), "cut_before": cut_before if name == "bandwidth" else 0}  # fmt: skip
@@ -185,8 +186,8 @@ def show(found: list[Row]) -> str:
     each = [row for row in found if row not in totals and row not in alarms]
     parts = []
     for kept, names in (
-        (totals, ("measurement", "clips", "undamaged", "precision", "recall", "f1")),
-        (each, ("damage", "severity", "clips", "found", "recall")),
+        (totals, ("measurement", "severity", "clips", "undamaged", "precision", "recall", "f1")),
+        (each, ("damage", "severity", "faint", "clips", "found", "recall")),
         (alarms, ("measurement", "severity", "clips", "false_alarms")),
     ):
         parts.append(table(names, cells(kept, names)))

@@ -29,6 +29,10 @@ _GRID = 32_768
 """Levels of clipped runs are kept on the 16-bit grid, so that their number is bounded."""
 
 
+_PILE = 16
+"""Samples in pairs at the highest level of all that make clipping."""
+
+
 class ChannelConfig(Frozen):
     """What counts as clipped, as content and as hum."""
 
@@ -124,6 +128,8 @@ class _FlatTops:
         self._config = config
         self._full_scale = 0.0
         self._samples_at: dict[int, int] = {}
+        self._pairs_at: tuple[int, int] = (0, 0)
+        """The highest level that two samples in a row had, and how many samples had it so."""
         self._open: tuple[float, int] = (0.0, 0)
         """Level and length of the run that reaches the end of the last block."""
 
@@ -155,6 +161,7 @@ class _FlatTops:
             runs, lengths = runs[:-1], lengths[:-1]
         long = lengths >= self._config.clip_min_run
         self._count(runs[long], lengths[long])
+        self._count_pairs(runs[(lengths == 2) & ~long])
 
     def _count(self, levels: Floats, lengths: NDArray[np.intp]) -> None:
         for level, length in zip(np.floor(levels * _GRID).astype(int).tolist(), lengths.tolist(), strict=True):
@@ -163,17 +170,31 @@ class _FlatTops:
             lowest = int(np.floor(self._near * _GRID))
             self._samples_at = {level: count for level, count in self._samples_at.items() if level >= lowest}
 
+    def _count_pairs(self, levels: Floats) -> None:
+        if not levels.size:
+            return
+        at = np.floor(levels * _GRID).astype(int)
+        top, count = self._pairs_at
+        if at.max() > top:
+            top, count = int(at.max()), 0
+        self._pairs_at = top, count + 2 * int(np.count_nonzero(at == top))
+
     def _close(self) -> None:
         level, length = self._open
         self._open = (0.0, 0)
         if length >= self._config.clip_min_run:
             self._count(np.array([level]), np.array([length]))
+        elif length == 2:
+            self._count_pairs(np.array([level]))
 
     def clipped(self) -> int:
         """Samples in clipped runs so far."""
         self._close()
         lowest = int(np.floor(self._near * _GRID))
-        return sum(count for level, count in self._samples_at.items() if level >= lowest)
+        # A clipped peak of speech at 16 kHz is two samples wide: pairs count where many of them share the very top.
+        top, pairs = self._pairs_at
+        is_piled = pairs >= _PILE and top >= int(np.floor(self._full_scale * _GRID)) and top >= lowest
+        return sum(count for level, count in self._samples_at.items() if level >= lowest) + pairs * is_piled
 
 
 class BandwidthMeter:

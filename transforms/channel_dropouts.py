@@ -13,6 +13,8 @@ _EDGE_S = 0.002
 _RANGE_DB = 40
 """A dropout has sound on both sides: a sample within this many dB of the recording's peak, 2 ms away at most."""
 _BINS = 128
+_AROUND = 8
+"""Edges that are looked back at for what is louder."""
 
 
 class DropoutMeter:
@@ -57,11 +59,11 @@ class DropoutMeter:
         # A run is counted once: when the last sample of its far edge is new.
         before = sound.size - self._n_new
         for start, end in self._runs(sound):
-            if not self._edge <= start or not before < end + self._edge <= sound.size:
+            if not _AROUND * self._edge <= start or not before < end + self._edge <= sound.size:
                 continue
-            if self._shortest <= end - start <= self._longest and not _is_top(sound, start, end):
+            if self._shortest <= end - start <= self._longest and not self._is_top(sound, start, end):
                 self._by_level[self._edge_level(sound, start, end)] += end - start
-        keep = self._longest + 2 * self._edge + 2
+        keep = self._longest + (_AROUND + 1) * self._edge + 2
         self._kept = [sound[-keep:].copy()]
         self._n_kept, self._n_new = self._kept[0].size, 0
 
@@ -91,8 +93,10 @@ class DropoutMeter:
         quieter = max(min(before, after), 1e-6)
         return int(np.clip(-20 * np.log10(quieter), 0, _BINS - 1))
 
-
-def _is_top(sound: Floats, start: int, end: int) -> bool:
-    """A flat top: the sound comes from one side of the value and goes back to it."""
-    value, before, after = float(sound[start]), float(sound[start - 1]), float(sound[end])
-    return value != 0 and (before - value) * (after - value) > 0 and abs(value) >= max(abs(before), abs(after))
+    def _is_top(self, sound: Floats, start: int, end: int) -> bool:
+        """A flat top: as far from zero as anything around it, and the sound comes from one side and goes back to it."""
+        value, before, after = float(sound[start]), float(sound[start - 1]), float(sound[end])
+        if value == 0 or (before - value) * (after - value) <= 0:
+            return False
+        around = np.concatenate([sound[start - _AROUND * self._edge : start], sound[end : end + self._edge]])
+        return bool(np.abs(around).max() <= 1.05 * abs(value))

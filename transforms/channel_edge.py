@@ -14,6 +14,7 @@ _ROOM = 0.04
 _FLAT_DB = 4.0
 """What is left above a cliff is a dither's or a converter's noise: none of it stands higher than this over its mean."""
 _LOWEST_HZ = 1_000
+_DEEP = 2.0
 
 
 def cliff_hz(power: NDArray[np.floating], bin_hz: float, least_db: float) -> float | None:
@@ -35,7 +36,9 @@ def cliff_hz(power: NDArray[np.floating], bin_hz: float, least_db: float) -> flo
     highest = np.maximum.accumulate(upwards)[::-1]
     mean = (np.cumsum(upwards) / np.arange(1, n + 1))[::-1]
     below = np.median(np.lib.stride_tricks.sliding_window_view(level, width), axis=1)
-    drop = np.where(highest[foot] - mean[foot] <= _FLAT_DB, below[at - width] - highest[foot], -np.inf)
+    drop = below[at - width] - highest[foot]
+    # So deep a cliff needs no flat land below it: a codec leaves its own crumbs there.
+    drop = np.where((highest[foot] - mean[foot] <= _FLAT_DB) | (drop >= _DEEP * least_db), drop, -np.inf)
     steepest = int(np.argmax(drop))
     if drop[steepest] < least_db:
         return None

@@ -39,7 +39,7 @@ def damage_of(samples, lengths=(1 << 16,), config=CONFIG):
 
 
 def clipped_by_hand(samples):
-    """Samples in runs of three or more near the highest and the lowest sample, with a loop over runs."""
+    """Samples in runs of three or more near the highest and the lowest sample, with a loop over runs; and in pairs."""
     clipped = 0
     for side in (samples, -samples):
         near = max(side.max() * (1 - CONFIG.clip_near_ratio), CONFIG.clip_min_level)
@@ -47,6 +47,9 @@ def clipped_by_hand(samples):
             length = len(list(run))
             # On the grid of 16 bits, as the meter keeps them.
             clipped += length if np.floor(level * 32768) >= np.floor(near * 32768) and length >= 3 else 0
+        # Pairs count where many share the very top.
+        pairs = sum(1 for level, run in itertools.groupby(side.tolist()) if len(list(run)) == 2 and level == side.max())
+        clipped += 2 * pairs if 2 * pairs >= 16 and side.max() >= near else 0
     return clipped
 
 
