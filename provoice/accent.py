@@ -59,9 +59,8 @@ def fit_head(
             "labels": counts,
             "people": len(set(examples.speakers)),
             "left_out": heard.left_out,
-            "strength": found.strength,
             "wanted_coverage": coverage,
-            **figures(account, counts),
+            **figures(found, account, counts),
         }
     )
     head = made_head(called, f"{release.name}@{release.version}", label_set.name, examples.labels, found, sheet)

@@ -156,12 +156,14 @@ def _examples(found: Sequence[tuple[Any, str, str]]) -> Examples:
     import numpy as np
 
     from transforms.accent_fit import Examples, indexed
+    from transforms.accent_voice import VOICE
 
     # In an order of its own, so that where the utterances lie does not change a sum.
     found = sorted(found, key=lambda one: (one[1], one[2], one[0].tobytes()))
     labels, target = indexed([label for _, label, _ in found])
     vectors = np.stack([vector for vector, _, _ in found]) if found else np.zeros((0, 0), np.float32)
-    return Examples(vectors, target, tuple(speaker for *_, speaker in found), labels)
+    speakers = tuple(speaker for *_, speaker in found)
+    return Examples(vectors, target, speakers, labels, (VOICE, slice(None)))
 
 
 def _shown(samples: Iterable[Any], total: int) -> Iterator[Any]:

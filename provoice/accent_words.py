@@ -28,6 +28,7 @@ def sheet_text(head: AccentHead, sha256: str) -> str:
         "its sha256": sheet.release_sha256,
         "answers for it": sheet.owner,
         "labels": f"of {head.label_set}: {labels}",
+        "goes by": sheet.hears,
         "heard": f"{several(utterances, 'utterance')} of {several(sheet.people, 'speaker')}; "
         f"{sheet.left_out:,} left out, beyond what is taken of one speaker or too short",
     }

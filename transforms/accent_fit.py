@@ -44,10 +44,12 @@ class Examples:
     target: Whole
     speakers: tuple[str, ...]
     labels: tuple[str, ...]
+    choices: tuple[slice, ...] = (slice(None),)
+    """Columns of the vectors that a head may hear; which of these, is chosen with its strength."""
 
     def __getitem__(self, index: NDArray[np.bool_]) -> Examples:
         speakers = tuple(speaker for speaker, is_in in zip(self.speakers, index, strict=True) if is_in)
-        return Examples(self.vectors[index], self.target[index], speakers, self.labels)
+        return Examples(self.vectors[index], self.target[index], speakers, self.labels, self.choices)
 
     def weight(self) -> Numbers:
         """Every label counts the same, and within it every speaker; sums to 1."""
@@ -69,6 +71,7 @@ class Calibrated:
     """A head with what was chosen for it on people who did not train it."""
 
     linear: Linear
+    columns: slice
     strength: float
     temperature: float
     threshold: float
@@ -144,29 +147,54 @@ def folds(examples: Examples) -> Whole:
 
 
 def calibrated(examples: Examples, coverage: float) -> Calibrated:
-    """The head over `examples`: strength, temperature and threshold by folds of people within them."""
-    fold, weight, labels = folds(examples), examples.weight(), len(examples.labels)
-    logits = np.zeros((len(_STRENGTHS), len(examples.target), labels))
-    for number in range(int(fold.max()) + 1):
-        out = fold == number
-        inside, linear = examples[~out], None
-        for at, strength in enumerate(_STRENGTHS):
-            linear = train(inside.vectors, inside.target, inside.weight(), labels, strength, linear)
-            logits[at, out] = linear.logits(examples.vectors[out])
-    doubt = 1 / (sum(examples.speakers_of()) + 2)
+    """The head over `examples`: columns, strength, temperature and threshold by folds of people within them."""
+    weight, doubt = examples.weight(), 1 / (sum(examples.speakers_of()) + 2)
+    tried = [(columns, strength) for columns in examples.choices for strength in _STRENGTHS]
+    logits = _held_out(examples)
     temperatures = [fit_temperature(one, examples.target, weight, doubt) for one in logits]
     losses = [
         log_loss(one, examples.target, weight, temperature, doubt)
         for one, temperature in zip(logits, temperatures, strict=True)
     ]
     best = int(np.argmin(losses))
+    columns, strength = tried[best]
     score = probabilities(logits[best], temperatures[best]).max(1)
     return Calibrated(
-        train(examples.vectors, examples.target, weight, labels, _STRENGTHS[best]),
-        _STRENGTHS[best],
+        _trained(examples, columns, strength),
+        columns,
+        strength,
         temperatures[best],
         threshold_for(score, weight, coverage),
     )
+
+
+def _held_out(examples: Examples) -> list[Numbers]:
+    """For each choice of columns and strength: the logits of people who were left out."""
+    fold, labels = folds(examples), len(examples.labels)
+    logits = [np.zeros((len(fold), labels)) for _ in examples.choices for _ in _STRENGTHS]
+    for number in range(int(fold.max()) + 1):
+        out, at = fold == number, 0
+        inside = examples[~out]
+        for columns in examples.choices:
+            linear = None
+            for strength in _STRENGTHS:
+                linear = _trained(inside, columns, strength, linear)
+                logits[at][out] = linear.logits(examples.vectors[out])
+                at += 1
+    return logits
+
+
+def _trained(examples: Examples, columns: slice, strength: float, start: Linear | None = None) -> Linear:
+    """A head that hears `columns` only: its other weights are 0."""
+    labels = len(examples.labels)
+    if start is not None:
+        start = Linear(start.weights[:, columns], start.bias)
+    found = train(
+        examples.vectors[:, columns], examples.target, examples.weight(), labels, strength, start
+    )  # fmt: skip
+    weights = np.zeros((labels, examples.vectors.shape[1]))
+    weights[:, columns] = found.weights
+    return Linear(weights, found.bias)
 
 
 def _account(examples: Examples, held: Numbers, plain: Numbers, is_sure: NDArray[np.bool_]) -> Account:

@@ -20,7 +20,7 @@ from transforms.accent_fit import Account, Calibrated
 from transforms.accent_labels import LabelSet
 from transforms.accent_softmax import Linear, probabilities
 from transforms.accent_told import Told
-from transforms.accent_voice import DIMENSIONS, VECTOR, accent_vector
+from transforms.accent_voice import DIMENSIONS, VECTOR, VOICE, accent_vector
 from transforms.diarize.encoder import CONVERTED, encoder_models, open_encoder
 
 _DIGITS = 6
@@ -51,6 +51,8 @@ class DataSheet(Frozen):
     """Speakers in all: somebody may be in two labels."""
     left_out: int
     """Utterances of the release that were not used: beyond what is taken of one speaker, or too short to tell."""
+    hears: str
+    """Which part of the vectors it goes by: what did better with people who did not train it."""
     strength: float
     wanted_coverage: float
     confusion: tuple[tuple[int, ...], ...]
@@ -120,10 +122,12 @@ def made_head(
     )
 
 
-def figures(account: Account, counts: Mapping[str, LabelCount]) -> dict[str, object]:
-    """The part of a data sheet that an account tells, to three digits."""
+def figures(found: Calibrated, account: Account, counts: Mapping[str, LabelCount]) -> dict[str, object]:
+    """The part of a data sheet that a fit tells, to three digits."""
     utterances = [count.utterances for count in counts.values()]
     return {
+        "hears": "voice" if found.columns == VOICE else "voice and cepstral lags",
+        "strength": found.strength,
         "confusion": account.confusion,
         "accuracy": round(account.accuracy, 3),
         "accuracy_interval": (round(account.accuracy_from, 3), round(account.accuracy_to, 3)),

@@ -93,6 +93,21 @@ def test_speakers_with_many_utterances_and_labels_with_many_speakers_count_no_mo
     assert examples.speakers_of() == [2, 3]
 
 
+def test_columns_that_say_nothing_of_people_left_out_are_not_heard() -> None:
+    drawn = np.random.default_rng(1)
+    useful = made(apart=1.5)
+    noise = np.repeat(drawn.standard_normal((10, 16)), 6, axis=0).astype(np.float32)
+    vectors = np.hstack([useful.vectors, noise])
+    both = Examples(vectors, useful.target, useful.speakers, useful.labels, (slice(0, 16), slice(None)))
+    found, _ = fit(both, 0.8)
+    assert found.columns == slice(0, 16)
+    assert not found.linear.weights[:, 16:].any()
+    swapped = Examples(
+        vectors[:, ::-1].copy(), useful.target, useful.speakers, useful.labels, (slice(0, 16), slice(None))
+    )
+    assert fit(swapped, 0.8)[0].columns == slice(None)
+
+
 def test_the_same_examples_make_the_same_head() -> None:
     one, two = (fit(made(), 0.8)[0] for _ in range(2))
     assert one.linear.weights.tobytes() == two.linear.weights.tobytes()
