@@ -146,8 +146,7 @@ def _batch(work: ScanWork, batch: str, deadly: tuple[int, ...], in_hand: str, er
         report = merged(_looked(work, needles, batch, deadly, Path(in_hand)))
         with suppress(AlreadyExists):  # another worker had the same batch
             Root(work.folder_uri).create(f"receipts/{batch}.json", report.model_dump_json().encode())
-    except Exception as said:
-        # The parent says it; in here nobody hears.
+    except Exception as said:  # noqa: BLE001 - handed to the parent, which says it; in here nobody hears
         name = "" if isinstance(said, ProvoiceError) else f"{type(said).__name__}: "
         Path(error).write_text(f"{name}{said}")
         raise SystemExit(1) from None

@@ -215,8 +215,8 @@ def _tar_cut_name(site: Site) -> Hidden:
     word, file = site.canaries.path(), io.BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         # ustar cuts a long name at a slash: what comes before it stands 345 bytes further on.
-        head, _, tail = word.rpartition("/")
-        archive.addfile(tarfile.TarInfo(f"{'x' * (99 - len(head))}/{head}/{tail}"))
+        tail = word.rpartition("/")[2]
+        archive.addfile(tarfile.TarInfo(f"{word}/{'y' * (99 - len(tail))}"))
     assert word.encode() not in file.getvalue()
     return site.put("name that a tar has cut in two", "shards/r/cut.tar", file.getvalue(), "tar_names plain", word)
 
