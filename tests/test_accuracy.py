@@ -135,5 +135,14 @@ def test_a_table_takes_its_place_and_only_there() -> None:
     assert page.filled(before, [made]) == (
         "words\n<!-- accuracy:x -->\n| n | of |\n| - | -: |\n| 1 |  2 |\n<!-- end -->\nmore\n"
     )
-    with pytest.raises(page.NoPlace, match="accuracy:y"):
-        page.filled(before, [Table("y", "", ("n",), (("1",),))])
+    assert page.filled(before, [Table("y", "", ("n",), (("1",),))]) == before
+    with pytest.raises(page.NoPlace, match="accuracy:x"):
+        page.filled("<!-- accuracy:x -->", [made])
+
+
+def test_tables_without_a_place_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text("<!-- accuracy:x --><!-- end -->")
+    tables = [Table(name, "", ("n",), (("1",),)) for name in ("x", "y")]
+    assert page.write(path, tables) == ["y"]
+    assert "| 1 |" in path.read_text()

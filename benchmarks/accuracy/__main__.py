@@ -25,7 +25,6 @@ MEASUREMENTS: dict[str, Callable[[bool], Result]] = {
     "vad": vad.measured,
     "channel": borrowed.damage,
     "people": borrowed.people,
-    "accent": borrowed.accents,
 }
 
 
@@ -50,7 +49,8 @@ def main() -> int:
             print(f"\n{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
             figures[name] = result.figures
             if asked.write:
-                page.write(asked.write, result.tables)
+                for left in page.write(asked.write, result.tables):
+                    print(f"{asked.write} has no place for {left}", file=sys.stderr)
     except (NoAudio, page.NoPlace) as error:
         print(error, file=sys.stderr)
         return 2

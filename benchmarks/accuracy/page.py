@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.accuracy.result import Table
@@ -11,11 +11,11 @@ _END = "<!-- end -->"
 
 
 class NoPlace(Exception):
-    """A page has no place for a table, or none that ends."""
+    """A table's place in a page does not end."""
 
 
 def filled(page: str, tables: Iterable[Table]) -> str:
-    """The page with each table in its place. Raises NoPlace where a table has none.
+    """The page with each table in its place. Tables that have none are left out. Raises NoPlace where one does not end.
 
     >>> filled("a <!-- accuracy:x -->old<!-- end --> b", [Table("x", "", ("n",), (("1",),))])
     'a <!-- accuracy:x -->\\n| n |\\n| - |\\n| 1 |\\n<!-- end --> b'
@@ -24,11 +24,16 @@ def filled(page: str, tables: Iterable[Table]) -> str:
         begin = f"<!-- accuracy:{table.name} -->"
         before, found, rest = page.partition(begin)
         _, ended, after = rest.partition(_END)
-        if not found or not ended:
-            raise NoPlace(f"no `{begin}` … `{_END}` in the page")
+        if not found:
+            continue
+        if not ended:
+            raise NoPlace(f"`{begin}` has no `{_END}` after it")
         page = f"{before}{begin}\n{table.text()}\n{_END}{after}"
     return page
 
 
-def write(path: Path, tables: Iterable[Table]) -> None:
-    path.write_text(filled(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
+def write(path: Path, tables: Sequence[Table]) -> list[str]:
+    """Fills the page at `path`; returns the names of tables that have no place in it."""
+    page = path.read_text(encoding="utf-8")
+    path.write_text(filled(page, tables), encoding="utf-8")
+    return [table.name for table in tables if f"<!-- accuracy:{table.name} -->" not in page]

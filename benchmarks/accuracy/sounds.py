@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+import soundfile
+import soxr
 
 from benchmarks.corpus import audio_folder
 from schemas.sound import ANALYSIS_RATE_HZ as RATE
@@ -77,14 +80,25 @@ def noises() -> tuple[tuple[str, Samples], ...]:
 
 @cache
 def measured_rooms() -> tuple[tuple[str, Response], ...]:
-    """(room, response) of responses whose decay can be read; places within one building share its name."""
+    """(room, response) of responses whose decay can be read, with the answers that `rooms.csv` gives; places within one
+    building share its name."""
     rows = split.room_rows()
     found = []
     for item in split.rooms("report"):
-        response = response_of(heard(item.path)) if rows[item.path]["reliable"] == "1" else None
+        row = rows[item.path]
+        response = response_of(first_channel(item.path)) if row["reliable"] == "1" else None
         if response is not None:
-            found.append((item.group, response))
+            stated = replace(response, c50_db=float(row["C50"]), rt60_s=float(row["T30"]))
+            found.append((item.group, stated))
     return tuple(found)
+
+
+def first_channel(path: str) -> Samples:
+    """One microphone of a response at 16 kHz: two averaged are no room. Raises TrainingFile as `heard` does."""
+    if split.part_of(path) != "report":
+        raise TrainingFile(f"{path} may train or tune, and cannot report")
+    samples, rate = soundfile.read(audio_folder() / path, dtype="float32", always_2d=True)
+    return np.asarray(soxr.resample(samples[:, 0], rate, RATE), np.float32)
 
 
 def peak_limited(samples: Samples, most: float = 0.9) -> Samples:
