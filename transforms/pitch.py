@@ -30,7 +30,9 @@ Floats = NDArray[np.float32]
 class PitchConfig(Frozen):
     """What counts as a voice."""
 
-    min_hz: float = Field(default=60.0, ge=50, le=400, description="lowest fundamental frequency, Hz")
+    min_hz: float = Field(
+        default=65.0, ge=50, le=400, description="lowest fundamental frequency, Hz; over the hum of the mains"
+    )
     max_hz: float = Field(default=500.0, ge=100, le=1_000, description="highest fundamental frequency, Hz")
     max_aperiodicity: float = Field(
         default=0.2, gt=0, lt=1, description="a frame is voiced when this share of it, or less, is not periodic, 0..1"

@@ -23,7 +23,7 @@ def pulses(f0_hz, seconds=3.0):
     return 0.3 * np.convolve(train, np.exp(-at * 500) * np.sin(2 * np.pi * 700 * at))[: len(train)]
 
 
-@pytest.mark.parametrize("f0_hz", [65, 82.5, 110, 147, 196, 220, 311, 430])
+@pytest.mark.parametrize("f0_hz", [72, 82.5, 110, 147, 196, 220, 311, 430])
 @pytest.mark.parametrize("made", [pulses, lambda f0_hz: tone(f0_hz, 3.0, RATE)], ids=["pulses", "tone"])
 def test_the_median_is_the_fundamental_and_no_frame_is_an_octave_off(made, f0_hz):
     sound = made(f0_hz).astype(np.float32)
