@@ -62,10 +62,12 @@ def background_speech_ratio(
     `samples` are 16 kHz mono; `pauses` what lies around them in the recording, where the voice detector heard nobody.
     Pauses within `samples` are frames well under the speaker's loud ones and past the room's tail. Heard is what is
     periodic as a voice is: so music and mains hum are counted, whispers are not, and what a second voice says while
-    the speaker speaks is not heard at all. It tells that there is a voice, not how loud it is: of ten clips of the `report`
-    split (`python -m benchmarks.pitch`) one passed 0.05 alone and none in noise, seven or eight with a voice 15 to 25
-    dB under it, four with one 30 dB under; at 5 dB under, the other voice is taken for the speaker's own, and the
-    diarizer's `overlap_ratio` is what tells. None with less than `min_pause_s` of pauses.
+    the speaker speaks is not heard at all. None with less than `min_pause_s` of pauses.
+
+    It tells that there is a voice, not how loud it is. Of ten clips of the `report` split (`python -m
+    benchmarks.pitch`) one passed 0.05 alone and none in noise, seven or eight with a voice 15 to 25 dB under it, four
+    with one 30 dB under. At 5 dB under, the other voice is taken for the speaker's own: there the diarizer's
+    `overlap_ratio` tells.
     """
     own = pitch_track(samples, _VOICED)
     if not len(own.level_db):
