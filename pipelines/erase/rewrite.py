@@ -209,7 +209,7 @@ def _copied(lake: Lake, commit: Commit, stored: StoredObject, rows: Sequence[Row
         raise LakeError(f"{lake.root.uri_of(stored.path)} is not, to the byte, what was committed; nothing was changed")
     places: dict[str, Row] = {}
     with old.open("rb") as file, TarWriter(new) as writer:
-        for row in sorted(rows, key=lambda one: str(one["key"])):
+        for row in sorted(rows, key=lambda one: f"{one['key']}."):
             places[row["key"]] = _copy(writer, file, row, lake.root.uri_of(stored.path))
         size, sha256 = writer.close()
     old.unlink()
