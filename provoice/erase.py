@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from lake.lake import Lake
 from pipelines.erase import closure
 from pipelines.erase.erase import Outcome, Planned, Wanted, erase, plan
-from pipelines.erase.record import erasures
+from pipelines.erase.record import unfinished
 from pipelines.erase.subjects import who_has_withdrawn
 from provoice.words import hours, several, size
 from schemas.errors import ConfigError
@@ -50,7 +50,7 @@ def _wanted(lake: Lake, asked: Asked) -> list[Wanted]:
     """Whom: those who are named, or all who are due, who go together, for each rewriting costs."""
     if not asked.due:
         return [Wanted(asked.subjects, asked.raw, asked.engine)]
-    begun = [one.started for one in erasures(lake) if one.finished() is None]
+    begun = [one.started for one in unfinished(lake)]
     known = {subject for one in begun for subject in one.subjects}
     ended = [subject for subject in who_has_withdrawn(lake.ledger()) if subject not in known]
     found = closure.find(lake, ended).touched["people"].to_pylist() if ended else []

@@ -18,8 +18,7 @@ from schemas.ledger import Event, EventType
 from schemas.tables import PLACE_FIELDS
 
 KEY = "a key that is used in tests and nowhere else"
-BY_PSEUDONYM = {"consent/erasures/000001/started.json", "consent/certificates/000001.0.json",
-                "consent/certificates/000001.0.html"}  # fmt: skip
+BY_PSEUDONYM = {"consent/certificates/000001.0.json", "consent/certificates/000001.0.html"}
 """What keeps the name of who was erased, and nothing else of them."""
 PLACE = {field.name for field in PLACE_FIELDS}
 

@@ -8,6 +8,7 @@ pseudonym, no path of a source and no key.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pipelines.erase.record import Erasure
 
 PROVISIONAL = "provisional"
+_FIRST = re.compile(r"certificates/(\d+)\.0\.json")
 
 
 class Digests(Frozen):
@@ -98,6 +100,8 @@ class Certificate(Frozen):
     lake: str
     ledger: str
     subjects: tuple[str, ...]
+    raw: bool = False
+    """Whether raw sources were to go, too."""
     clocks: Clocks
     looks: int
     recordings: int
@@ -152,6 +156,14 @@ def read_certificate(lake: Lake, number: int, generation: int = 0) -> Signed:
         return parse(Signed, json.loads(root.read(path)), root.uri_of(path))
     except (ValueError, ConfigError) as error:
         raise LakeError(f"{root.uri_of(path)} is not a certificate: {error}") from None
+
+
+def certificates(lake: Lake) -> list[Certificate]:
+    """Every certificate of this lake as it was first issued, by number."""
+    root = lake.ledger().root
+    found = (_FIRST.fullmatch(info.path) for info in root.list("certificates"))
+    every = [read_certificate(lake, number).certificate for number in sorted(int(one[1]) for one in found if one)]
+    return [one for one in every if one.lake == lake.root.uri]
 
 
 def digests_of(lake: Lake, touched: pa.Table) -> tuple[tuple[Digests, ...], int, int]:

@@ -27,6 +27,7 @@ from pipelines.erase.certificate import (
     Certificate,
     Clocks,
     Remaining,
+    certificates,
     copies_of,
     digests_of,
     exceptions_of,
@@ -37,7 +38,7 @@ from pipelines.erase.closure import Closure
 from pipelines.erase.kept import purge_lake, purge_paths
 from pipelines.erase.plans import erase_from_plans, work_until
 from pipelines.erase.raw import delete_raw
-from pipelines.erase.record import Erasure, Finished, Looked, begin, erasures
+from pipelines.erase.record import Erasure, Finished, Looked, Started, begin, tidy, unfinished
 from pipelines.erase.releases import Gone, affected, replace
 from pipelines.erase.signing import sign
 from pipelines.erase.subjects import withdrawn_at, without_repeats
@@ -155,6 +156,7 @@ def erase(lake: Lake, wanted: Wanted, report: Report = _silent, now: datetime | 
     subjects = without_repeats(wanted.subjects)
     ledger = lake.ledger()
     ended = withdrawn_at(ledger, subjects)
+    tidy(ledger.root)
     done = _done_before(lake, subjects, wanted.raw)
     if done is not None:
         return Outcome(done, is_finished=True)
@@ -166,10 +168,16 @@ def erase(lake: Lake, wanted: Wanted, report: Report = _silent, now: datetime | 
 
 def _done_before(lake: Lake, subjects: tuple[str, ...], raw: bool) -> Erasure | None:
     """A finished erasure of these people, if nothing of theirs has come since."""
-    same = [one for one in erasures(lake) if one.started.subjects == subjects and one.started.raw >= raw]
-    if not same or same[-1].finished() is None or closures.find(lake, subjects):
+    begun = [one for one in unfinished(lake) if one.started.subjects == subjects]
+    same = [one for one in certificates(lake) if one.subjects == subjects and one.raw >= raw]
+    if begun or not same or closures.find(lake, subjects):
         return None
-    return same[-1]
+    said = same[-1]
+    started = Started(
+        number=said.number, lake=said.lake, subjects=subjects, withdrawn_at=max(said.clocks.denied_at.values()),
+        raw=said.raw, began_at=said.clocks.began_at, ledger_position=0,
+    )  # fmt: skip
+    return Erasure(lake.ledger().root, started)
 
 
 class _Looks:
@@ -189,9 +197,6 @@ class _Looks:
         return self.erasure.started.subjects
 
     def run(self) -> Outcome:
-        if self.erasure.finished() is not None:
-            self.outcome.is_finished = True
-            return self.outcome
         self._announce()
         again_at: datetime | None = None
         for look in range(1, _MOST_LOOKS + 1):
@@ -309,7 +314,7 @@ class _Looks:
         events = [self._event(EventType.ERASED, subject, path) for subject in self.subjects]
         if new := [event for event in events if event.event_id not in known]:
             ledger.append(new)
-        self.erasure.finish(Finished(finished_at=self.now))
+        purge_paths(root, [self.erasure.finish(Finished(finished_at=self.now))], self.now)
         self.outcome.is_finished = True
 
     def _raw_and_kept(self) -> list[Remaining]:
@@ -347,6 +352,7 @@ class _Looks:
             lake=self.lake.root.uri,
             ledger=self.lake.ledger().root.uri,
             subjects=self.subjects,
+            raw=started.raw,
             clocks=Clocks(
                 denied_at=withdrawn_at(self.lake.ledger(), self.subjects),
                 began_at=started.began_at,

@@ -1,9 +1,9 @@
 """What an erasure must remember to go on where it stopped: in `<ledger>/erasures/<number>/`, each file created once.
 
-`started.json` says whom it is about and stays for ever; `closure-<look>.parquet` is what a look found, written before
-anything is changed, for afterwards the lake itself does not know any more; `looked-<look>.json` says that all of it is
-done, and when to look again. Closures name paths and recordings, so they are removed at the end, and `finished.json`
-says so.
+`started.json` says whom it is about; `closure-<look>.parquet` is what a look found, written before anything is changed,
+for afterwards the lake itself does not know any more; `looked-<look>.json` says that all of it is done, and when to
+look again. At the end `finished.json` is all that is said: closures, which name paths and recordings, go before it,
+and `started.json`, which names people, after it.
 """
 
 from __future__ import annotations
@@ -116,15 +116,25 @@ class Erasure:
             self.root.delete(path)
         return paths
 
-    def finish(self, said: Finished) -> None:
-        """Says that the erasure is done."""
+    def finish(self, said: Finished) -> str:
+        """Says that the erasure is done, and forgets whom it was about; the path of what is removed for that."""
         _create(self.root, f"{self._folder}/finished.json", said)
+        path = f"{self._folder}/started.json"
+        self.root.delete(path)
+        return path
 
 
-def erasures(lake: Lake) -> list[Erasure]:
-    """Every erasure of this lake, by number."""
-    root = lake.ledger().root
-    return [one for one in _every(root) if one.started.lake == lake.root.uri]
+def unfinished(lake: Lake) -> list[Erasure]:
+    """Every erasure of this lake that is not at its end, by number."""
+    every = _begun(lake.ledger().root)
+    return [one for one in every if one.started.lake == lake.root.uri and one.finished() is None]
+
+
+def tidy(root: Root) -> None:
+    """Forgets whom a finished erasure was about, where it died before it could."""
+    for one in _begun(root):
+        if (said := one.finished()) is not None:
+            one.finish(said)
 
 
 def open_erasure(root: Root, number: int) -> Erasure:
@@ -140,7 +150,7 @@ def begin(
 ) -> Erasure:  # fmt: skip
     """The unfinished erasure of these people, or a new one. Raises ConfigError while one of other people is unfinished
     and not merely waiting: two at once would write the same units."""
-    waiting = [one for one in erasures(lake) if one.finished() is None]
+    waiting = unfinished(lake)
     for one in waiting:
         if one.started.subjects == subjects and one.started.raw == raw:
             return one
@@ -151,7 +161,7 @@ def begin(
             raise ConfigError(f"erasure {one.number} is not finished: provoice erase LAKE {whom}{raw_too} --yes first")
     root = lake.ledger().root
     for _ in range(_RACES):
-        number = 1 + max((one.number for one in _every(root)), default=0)
+        number = 1 + max((int(info.path.split("/")[1]) for info in root.list("erasures")), default=0)
         said = Started(
             number=number, lake=lake.root.uri, subjects=subjects, withdrawn_at=withdrawn_at, raw=raw, began_at=now,
             ledger_position=position,
@@ -165,7 +175,7 @@ def begin(
     raise LakeError(f"{root.uri}: others took the erasure's number again and again; start the command once more")
 
 
-def _every(root: Root) -> Iterator[Erasure]:
+def _begun(root: Root) -> Iterator[Erasure]:
     for path in sorted(info.path for info in root.list("erasures")):
         if path.endswith("/started.json"):
             yield open_erasure(root, int(path.split("/")[1]))
