@@ -20,10 +20,10 @@ def command() -> None:
 def seal_command(lake_uri: str, subjects: tuple[str, ...], out: str, as_json: bool) -> None:
     """Collect what a scan must look for, before it is erased: ids, paths, transcripts, fingerprints of voices.
 
+    The file is as private as the lake, and readable by its owner only; `audit scan --finish` destroys it.
+
     \b
     provoice audit seal LAKE --subject p-1041 --out /secure/p-1041.seal
-
-    The file is as private as the lake, and readable by its owner only. `provoice audit scan --finish` destroys it.
     """
     from provoice.audit import seal_text
 
@@ -57,11 +57,11 @@ def scan_command(
 ) -> None:  # fmt: skip
     """Look for what is sealed in every byte below LAKE and its ledger, without asking the lake what it holds.
 
+    Exit code 4: something was found; 1: nothing, but not everything could be opened.
+
     \b
     provoice audit scan LAKE --seal /secure/p-1041.seal --finish
     provoice audit scan LAKE --seal /secure/p-1041.seal.keyed --also /tmp/ray
-
-    Exit code 4: something was found; 1: nothing, but not everything could be opened.
     """
     from provoice.audit import Asked, scan_text
 
