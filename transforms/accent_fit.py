@@ -1,7 +1,7 @@
 """Fits a head to labelled utterances, and says how well it does on people it has not heard.
 
-Everything that is chosen (strength, temperature, threshold) is chosen on people who did not train, and everything that
-is reported is of people for whom neither training nor choosing was done: folds by speaker within folds by speaker.
+Everything that is chosen (columns, strength, temperature, threshold) is chosen on people who did not train, and
+everything that is reported is of people for whom neither was done: folds by speaker within folds by speaker.
 """
 
 from __future__ import annotations
