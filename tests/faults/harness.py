@@ -112,7 +112,12 @@ def _hides_a_source(known: Undisturbed, injection: Injection) -> bool:
 def _resumed(command: Command, level: Level, base: Path) -> tuple[Seen, str, State | None]:
     seen = look(base / WORLD / LAKE)
     ended = _start(command, level, base, None)
-    return seen, ended.said, state_of(base / WORLD / LAKE) if ended.said == "done" else None
+    if ended.said != "done":
+        return seen, ended.said, None
+    try:
+        return seen, ended.said, state_of(base / WORLD / LAKE)
+    except (ProvoiceError, OSError) as error:
+        return seen, f"done, and what it left cannot be read: {error}", None
 
 
 def _start(
