@@ -46,7 +46,7 @@ def pipeline_of_random_weights(seed: int = 0) -> Any:
         powerset_max_classes=2,
         permutation_invariant=True,
     )
-    heard.build()
+    heard.build()  # type: ignore[no-untyped-call]
     with torch.no_grad():
         # Random logits lie close together; spread, they say now this speaker, now that one.
         heard.classifier.weight.mul_(40)
