@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.corpus import NoAudio, audio_folder
-from benchmarks.tables import table
 from benchmarks.places import read
+from benchmarks.tables import table
 from schemas.sound import ANALYSIS_RATE_HZ, Samples
 from training.split import speaker_rows
 from transforms.accent_fit import Examples, indexed

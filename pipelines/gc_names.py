@@ -23,7 +23,9 @@ _SMALL = re.compile(
     r"|snapshots/(?P<snapshot>\d{8,})/(?:[a-z_]+-[0-9a-f]{16}\.parquet|[a-z_]+\.manifest|snapshot\.json)"
     r"|releases/(?P<release>[^/]+)/(?P<version>[1-9]\d*)/index/part-\d{5,}-[0-9a-f]{16}\.parquet"
 )
-_KEPT = re.compile(r"runs/\d{6,}/(?:run\.\d+\.json|config\.yaml)|releases/[^/]+/\d+/(?:release|replaced|croissant)\.json")
+_KEPT = re.compile(
+    r"runs/\d{6,}/(?:run\.\d+\.json|config\.yaml)|releases/[^/]+/\d+/(?:release|replaced|croissant)\.json"
+)
 """Records, and what lies beside them under a name of its own: never deleted."""
 
 _OURS = ("runs/", "snapshots/", "releases/")

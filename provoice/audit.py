@@ -25,9 +25,9 @@ from schemas.errors import ConfigError, RunStopped
 
 _SHOWN = 40
 _LEFT_OUT = {
-    "shared": "that other people's rows hold, too",
-    "too_short": "too short to be told from chance",
-    "no_features": "sounds without features, such as silence or a tone",
+    "shared": ("needle that other people's rows hold, too", "needles that other people's rows hold, too"),
+    "too_short": ("needle too short to be told from chance", "needles too short to be told from chance"),
+    "no_features": ("sound without features, as a steady tone", "sounds without features, as silence or a tone"),
 }
 
 
@@ -188,7 +188,7 @@ def _counts(kinds: Mapping[str, int]) -> str:
 
 
 def _left_out(counts: Mapping[str, int]) -> list[str]:
-    return [f"not looked for: {several(count, 'needle')} {_LEFT_OUT[why]}" for why, count in counts.items()]
+    return [f"not looked for: {several(count, *_LEFT_OUT[why])}" for why, count in counts.items()]
 
 
 def _counter(as_json: bool) -> Callable[[str, int], None]:

@@ -123,7 +123,9 @@ MEASUREMENT_FIELDS = (
     described("hum_db", pa.float64(), "mains hum at 50 or 60 Hz over its surroundings in the source channel, dB"),
     described("snr_spread_db", pa.float64(), "absolute error that the network expects of snr_db, dB; null without it"),
     described("c50_spread_db", pa.float64(), "absolute error that the network expects of c50_db, dB; null without it"),
-    described("dropout_ratio", pa.float64(), "share of the source channel's samples in dropouts (zeroed or held), 0..1"),
+    described(
+        "dropout_ratio", pa.float64(), "share of the source channel's samples that dropped out (zero, held), 0..1"
+    ),
     described("f0_median_hz", pa.float64(), "pitch: median fundamental frequency of voiced frames, Hz"),
     described("f0_spread_semitones", pa.float64(), "pitch: half the distance from 16th to 84th percentile, semitones"),
     described("spectral_tilt_db_per_octave", pa.float64(), "slope of third-octave levels over 250 Hz, dB per octave"),
