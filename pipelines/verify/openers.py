@@ -8,20 +8,25 @@ from __future__ import annotations
 import base64
 import bz2
 import lzma
+import mmap
 import re
 import struct
 import tarfile
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from pipelines.verify import parquet
 from pipelines.verify.magics import Magic
 
-Children = Iterator[tuple[str, bytes]]
-_PIECE = 1 << 20
+Children = Iterator[tuple[str, Any]]
+"""Name within, and what gives its bytes."""
+_PIECE, _OUT = 1 << 20, 1 << 22
+_IN_MEMORY_BYTES = 64 << 20
+_MAX_BASE64_BYTES = 256 << 20
 
 
 class Unreadable(Exception):
@@ -39,30 +44,61 @@ class Opener:
     """The last argument: how many bytes may be unpacked."""
 
 
+class Unpacked:
+    """Bytes as they come out of something packed: in memory while they are few, on this machine's disk beyond."""
+
+    def __init__(self, allowed: int) -> None:
+        self._allowed = allowed
+        self._held = bytearray()
+        self._file: IO[bytes] | None = None
+        self.size = 0
+
+    def add(self, piece: bytes) -> None:
+        """Raises Unreadable beyond what is allowed."""
+        self.size += len(piece)
+        if self.size > self._allowed:
+            self.content()
+            raise Unreadable(f"it unpacks to more than {self._allowed} bytes")
+        self._held += piece
+        if len(self._held) > _IN_MEMORY_BYTES:
+            self._file = self._file or tempfile.TemporaryFile(prefix="provoice-scan-")  # noqa: SIM115
+            self._file.write(self._held)
+            self._held.clear()
+
+    def content(self) -> Any:
+        """All of it, as bytes or as a memory map; nothing can be added afterwards."""
+        if self._file is None:
+            return bytes(self._held)
+        with self._file:
+            self._file.write(self._held)
+            self._file.flush()
+            return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
 def _inflated(make: Callable[[], Any]) -> Callable[[memoryview, int, int], Children]:
-    """Formats whose reader stops at the end of the packed stream and says what it could read until it broke off."""
+    """Formats whose reader stops at the end of the packed stream; of what breaks off, what came before."""
 
     def unpack(data: memoryview, at: int, allowed: int) -> Children:
-        reader, out = make(), bytearray()
-        try:
-            for begin in range(at, len(data), _PIECE):
-                out += reader.decompress(bytes(data[begin : begin + _PIECE]))
-                while not reader.eof and (held := getattr(reader, "unconsumed_tail", b"")):
-                    out += reader.decompress(held)
-                _within(len(out), allowed)
-                if reader.eof:
-                    break
-        except (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError):
-            pass  # what came before it broke off is there
-        if out:
-            yield "", bytes(out)
+        reader, out = make(), Unpacked(allowed)
+        with suppress(zlib.error, OSError, lzma.LZMAError, EOFError, ValueError):
+            for piece in _unpacked(reader, data, at):
+                out.add(piece)
+        if out.size:
+            yield "", out.content()
 
     return unpack
 
 
-def _within(size: int, allowed: int) -> None:
-    if size > allowed:
-        raise Unreadable(f"it unpacks to more than {allowed} bytes")
+def _unpacked(reader: Any, data: memoryview, at: int) -> Iterator[bytes]:
+    """What comes out, a bounded piece at a time, however well it was packed."""
+    is_deflate = hasattr(reader, "unconsumed_tail")
+    for begin in range(at, len(data), _PIECE):
+        piece = reader.decompress(bytes(data[begin : begin + _PIECE]), _OUT)
+        yield piece
+        while not reader.eof and (reader.unconsumed_tail if is_deflate else not reader.needs_input):
+            yield reader.decompress(reader.unconsumed_tail if is_deflate else b"", _OUT)
+        if reader.eof:
+            return
 
 
 def _zstd(data: memoryview, at: int, allowed: int) -> Children:
@@ -80,18 +116,17 @@ def _streamed(data: memoryview, at: int, end: int, codec: str, allowed: int) -> 
 
     # Where it breaks off, what was unpacked of the piece in hand is lost: so once more, in small pieces.
     for piece in (_PIECE, 256):
-        out, is_whole = bytearray(), True
+        out, is_whole = Unpacked(allowed), True
         try:
             with pa.CompressedInputStream(pa.BufferReader(pa.py_buffer(data[at:end])), codec) as stream:
                 while content := stream.read(piece):
-                    out += content
-                    _within(len(out), allowed)
+                    out.add(content)
         except (OSError, pa.ArrowException):
             is_whole = False
-        if is_whole or (piece == _PIECE and len(out) >= _PIECE):
+        if is_whole or out.size >= _PIECE:
             break
-    if out:
-        yield "", bytes(out)
+    if out.size:
+        yield "", out.content()
 
 
 _DEFLATED, _STORED = 8, 0
@@ -165,8 +200,9 @@ def _base64(data: memoryview, at: int, allowed: int) -> Children:
     found = _BASE64.match(data, at)
     if found is None:
         return
+    if found.end() - at > min(allowed, _MAX_BASE64_BYTES):
+        raise Unreadable("a run of base64 is too long to be taken apart")
     text = re.sub(rb"[\r\n]", b"", found[0])
-    _within(len(text), allowed)
     content = base64.b64decode(text[: len(text) // 4 * 4])
     if content.startswith(_PACKED_INSIDE):
         yield "", content

@@ -20,7 +20,7 @@ from pipelines.verify.search import Searcher
 from pipelines.verify.sound import SOUNDS, Blocks, Listener, SoundKind
 
 _MAX_DEPTH = 8
-_ALLOWED_BYTES = 2 << 30
+_ALLOWED_BYTES = 64 << 30
 """What one object may unpack to; beyond, the scan says that it has not seen it all."""
 _PARQUET = Magic(b"PAR1")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import os
 import signal
 
@@ -15,7 +17,7 @@ from lake.storage import Root
 from pipelines.engines.contract import Settings
 from pipelines.engines.local import run as run_locally
 from pipelines.snapshot import take_snapshot
-from pipelines.verify import walk
+from pipelines.verify import openers, walk
 from pipelines.verify.needles import Kind, Needles, Term
 from pipelines.verify.report import ScanReport
 from pipelines.verify.scan import Expectation, folded, scan, surroundings, targets
@@ -108,6 +110,14 @@ def test_what_unpacks_without_end_is_not_unpacked_to_the_end(lake, monkeypatch):
     assert "unpacks to more than" in report.not_opened[0].reason
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"])
+def test_what_unpacks_to_much_is_looked_through_on_disk(lake, monkeypatch, pack):
+    monkeypatch.setattr(openers, "_IN_MEMORY_BYTES", 1 << 20)
+    lake.root.create("logs/much", pack(bytes(9 << 20) + WORD.text.encode() + bytes(9 << 20)))
+    report = scan(lake.root, Needles((WORD,)))
+    assert [(hit.label, hit.offset) for hit in report.unexpected] == [("text 1", 9 << 20)]
+
+
 def test_a_folder_that_is_no_lake_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="is not a lake"):
         scan(Root(str(tmp_path)), Needles((WORD,)))
@@ -138,6 +148,7 @@ def test_an_engine_finds_what_is_found_in_one_process(lake, tmp_path, monkeypatc
     )
 
 
+@pytest.mark.long
 def test_an_object_that_kills_its_reader_is_searched_for_words_and_named(lake, tmp_path):
     lake.root.create("logs/deadly.gz", gzip.compress(b"kill me") + WORD.text.encode())
     report = by_engine(lake, tmp_path, Needles((WORD,)), run=_dying)
@@ -154,7 +165,7 @@ def _dying(tasks, work, settings):
 
 
 def _deadly_batch(*words):
-    from pipelines.verify import openers, work
+    from pipelines.verify import work
 
     real = openers.OPENERS[0].open
 
