@@ -41,8 +41,16 @@ class Failure:
     trace: str = ""
 
 
-def serve(connection: Connection, spec: JobSpec, supervisor_pid: int) -> None:
+def settings_of_this_process() -> dict[str, str]:
+    """Its variables PROVOICE_…; a child has those of the fork server, which may be older than they are."""
+    return {name: value for name, value in os.environ.items() if name.startswith("PROVOICE_")}
+
+
+def serve(connection: Connection, spec: JobSpec, supervisor_pid: int, settings: Mapping[str, str]) -> None:
     """The child's whole life. Says "ready", then answers each ("run", attempt) with a commit or a failure."""
+    for name in settings_of_this_process().keys() - settings.keys():
+        del os.environ[name]
+    os.environ.update(settings)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     threading.Thread(target=die_with, args=(supervisor_pid,), daemon=True, name="watch").start()
     try:

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from pipelines.child import Failure, JobSpec, serve
+from pipelines.child import Failure, JobSpec, serve, settings_of_this_process
 from pipelines.config import Limits
 from pipelines.unit import Attempt
 from pipelines.work_dir import WorkDir
@@ -182,7 +182,8 @@ class Supervisor:
         )
         ours, theirs = context.Pipe()
         spec = JobSpec(self._spec.lake_uri, self._spec.run_number, self._spec.config, str(self._work_dir.path))
-        process = context.Process(target=serve, args=(theirs, spec, os.getpid()), daemon=True, name="provoice-worker")
+        args = (theirs, spec, os.getpid(), settings_of_this_process())
+        process = context.Process(target=serve, args=args, daemon=True, name="provoice-worker")
         process.start()
         theirs.close()
         self._process, self._connection = process, ours
