@@ -13,6 +13,7 @@ from lake.lake import Lake
 from pipelines.erase import closure
 from pipelines.erase.erase import Outcome, Planned, Wanted, erase, plan
 from pipelines.erase.record import unfinished
+from pipelines.erase.releases import people_in_releases
 from pipelines.erase.subjects import who_has_withdrawn
 from provoice.words import hours, several, size
 from schemas.errors import ConfigError
@@ -54,7 +55,7 @@ def _wanted(lake: Lake, asked: Asked) -> list[Wanted]:
     known = {subject for one in begun for subject in one.subjects}
     ended = [subject for subject in who_has_withdrawn(lake.ledger()) if subject not in known]
     found = closure.find(lake, ended).touched["people"].to_pylist() if ended else []
-    due = sorted({subject for people in found for subject in people})
+    due = sorted({subject for people in found for subject in people} | (people_in_releases(lake) & set(ended)))
     wanted = [Wanted(one.subjects, one.raw, asked.engine) for one in begun]
     return wanted + ([Wanted(tuple(due), asked.raw, asked.engine)] if due else [])
 

@@ -33,7 +33,7 @@ RELEASES: Columns = {
     "condition": "VARCHAR", "utterances": "BIGINT", "audio_s": "DOUBLE", "people": "BIGINT",
     "candidates": _SHARE, "matching": _SHARE, "denied": f"MAP(VARCHAR, {_SHARE})", "ledger_position": "BIGINT",
     "decided_at": "TIMESTAMPTZ", "vocabulary_version": "VARCHAR", "snapshot": "INTEGER", "created_at": "TIMESTAMPTZ",
-    "sha256": "VARCHAR",
+    "sha256": "VARCHAR", "is_replaced": "BOOLEAN", "replaced_by": "INTEGER",
 }  # fmt: skip
 DECISIONS: Columns = {
     "release": "VARCHAR", "version": "INTEGER", "key": "VARCHAR", "subject_id": "VARCHAR", "grant_id": "VARCHAR",
@@ -101,7 +101,7 @@ def _decisions(connection: duckdb.DuckDBPyConnection, reader: LakeReader, record
 
 
 def _release_row(one: ReleaseRecord) -> dict[str, Any]:
-    same = set(RELEASES) - {"release", "use"}
+    same = set(RELEASES) - {"release", "use", "is_replaced", "replaced_by"}
     return {
         **one.model_dump(mode="json", include=same),
         **one.chosen.model_dump(),
@@ -109,6 +109,8 @@ def _release_row(one: ReleaseRecord) -> dict[str, Any]:
         "action": one.use.action.value,
         "use": one.use.model_dump(mode="json"),
         "condition": one.where,
+        "is_replaced": one.replaced is not None,
+        "replaced_by": one.replaced.by if one.replaced is not None else None,
     }
 
 

@@ -170,7 +170,7 @@ def _done_before(lake: Lake, subjects: tuple[str, ...], raw: bool) -> Erasure | 
     """A finished erasure of these people, if nothing of theirs has come since."""
     begun = [one for one in unfinished(lake) if one.started.subjects == subjects]
     same = [one for one in certificates(lake) if one.subjects == subjects and one.raw >= raw]
-    if begun or not same or closures.find(lake, subjects):
+    if begun or not same or closures.find(lake, subjects) or affected(lake, Gone(frozenset(subjects), frozenset())):
         return None
     said = same[-1]
     started = Started(
@@ -236,11 +236,11 @@ class _Looks:
         erase_from_plans(self.lake, touched)
         self._units(look, touched)
         snapshot(self.lake)
-        self._releases()
+        replaced = self._releases()
         until = _later(until, again_at) if again_at is not None and again_at > self.now else until
         swept = self._sweep(is_past=until is None)
         said = Looked(
-            look=look, done_at=self.now, again_at=_later(until, swept.again_at), found=touched.num_rows,
+            look=look, done_at=self.now, again_at=_later(until, swept.again_at), found=touched.num_rows + replaced,
             removed=len(swept.removed), removed_bytes=swept.size_bytes,
         )  # fmt: skip
         return self.erasure.write_looked(said)
@@ -284,12 +284,15 @@ class _Looks:
     def _gone(self) -> Gone:
         return Gone.of(self.subjects, self._all)
 
-    def _releases(self) -> None:
+    def _releases(self) -> int:
+        """Replaces the versions in which something goes; how many there were."""
         position = self.lake.ledger().head()
-        for one in affected(self.lake, self._gone):
+        found = affected(self.lake, self._gone)
+        for one in found:
             made = replace(self.lake, one.record, self._gone, position, self.erasure.number, self.now)
             self.outcome.replaced[_named(one.record)] = None if made is None else _named(made)
             self.report("releases replaced", len(self.outcome.replaced))
+        return len(found)
 
     def _sweep(self, *, is_past: bool) -> Swept:
         swept = Sweep(self.lake, self._all, self._gone, self.now, is_past=is_past).run()

@@ -53,7 +53,7 @@ class Looked(Frozen):
     done_at: Instant
     again_at: Instant | None
     found: int
-    """Rows of plans and recordings that it found."""
+    """Rows of plans and recordings, and releases, that it found."""
     removed: int = 0
     """Objects that it deleted."""
     removed_bytes: int = 0

@@ -67,6 +67,16 @@ class Affected:
     """That go."""
 
 
+def people_in_releases(lake: Lake) -> set[str]:
+    """Everybody who is in a release that is not replaced."""
+    found: set[str] = set()
+    for record in list_releases(lake):
+        if record.replaced is None:
+            names = index_table(lake, record, ["subject_ids"])["subject_ids"]
+            found.update(pc.unique(pc.list_flatten(names)).drop_null().to_pylist())
+    return found
+
+
 def affected(lake: Lake, gone: Gone) -> list[Affected]:
     """The versions with rows that go. Reads narrow columns of every index that is not replaced."""
     found = []

@@ -233,7 +233,8 @@ class Sweep:
         """Temporary files and uploads in parts: whose they are nobody can tell, so those of dead writers go."""
         cutoff = self.now - timedelta(seconds=settled(self.lake, None).least_s)
         for root in _roots(self.lake):
-            for info in list(root.list(unfinished=True)):
+            # Only on a disk are there temporary files; a bucket need not be listed whole for them.
+            for info in list(root.list(unfinished=True)) if root.is_local else ():
                 if not is_unfinished(info.path):
                     continue
                 if info.modified is not None and info.modified < cutoff:

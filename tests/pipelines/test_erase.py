@@ -10,11 +10,13 @@ from lake.commits import committed_units
 from lake.lake import Lake
 from lake.plans import plan_batches, read_plan_units
 from lake.reader import LakeReader
-from lake.releases import index_table, list_releases, read_release
+from lake.releases import create_release, index_table, list_releases, read_release
 from lake.runs import list_runs
 from lake.snapshots import newest_snapshot
+from pipelines.erase import erase as module
 from pipelines.erase.closure import find
 from pipelines.erase.erase import Wanted, erase, plan
+from pipelines.erase.releases import affected
 from pipelines.release.verify import verify
 from pipelines.snapshot import take_snapshot
 from provoice.loader.opening import open_release
@@ -186,3 +188,47 @@ def test_units_that_wait_lose_what_was_planned(tmp_path):
     later = erase(lake, Wanted(("anna",)), now=outcome.again_at)
     assert later.is_finished
     assert (set(holding(lake, "anna")), holding(lake, "b/both.flac")) == (BY_PSEUDONYM, [])
+
+
+def test_another_erasure_waits_until_this_one_has_come_through(small, monkeypatch):
+    """Killed after the units were written anew; others are told what to do first, and who goes on ends the same."""
+    withdrawn(small, "anna", "ben")
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.erase.erase.snapshot", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            erase(small, Wanted(("anna",)))
+    with pytest.raises(ConfigError, match=r"erasure 1 is not finished: provoice erase LAKE --subject anna --yes first"):
+        erase(small, Wanted(("ben",)))
+    assert erase(small, Wanted(("anna",))).is_finished
+    assert erase(small, Wanted(("ben",))).is_finished
+    assert holding(small, "b/both.flac", "a/anna.wav", "a/ben.mp3") == []
+    check_promises(small)
+
+
+def test_a_release_that_was_made_meanwhile_is_found_by_the_next_look(tmp_path, monkeypatch):
+    """Chosen before she withdrew, and finished when the look has passed the releases."""
+    made = crowd(tmp_path, people=3, lasting=True)
+    real = module.Sweep.run
+    late = []
+
+    def sweep_while_another_finishes(self):
+        if not late:
+            late.append(chosen())
+        return real(self)
+
+    def chosen():
+        record = old.model_copy(update={"name": "late", "version": 1}).sealed()
+        return create_release(made.lake, record)
+
+    old = made.release(use=LASTING)
+    monkeypatch.setattr(module.Sweep, "run", sweep_while_another_finishes)
+    monkeypatch.setattr(module, "affected", lambda lake, gone: [] if not late else affected(lake, gone))
+    erased(made.lake, "p001")
+    assert {one.name: one.replaced is not None for one in list_releases(made.lake) if one.version == 1} == {
+        "gold": True, "late": True
+    }  # fmt: skip
+    with connect(made.lake) as connection:
+        found = records(connection, "select release, version, is_replaced, replaced_by from releases order by all")
+    assert [tuple(row.values()) for row in found] == [
+        ("gold", 1, True, 2), ("gold", 2, False, None), ("late", 1, True, 2), ("late", 2, False, None)
+    ]  # fmt: skip
