@@ -49,7 +49,7 @@ def hide_voice(site: Site) -> list[Hidden]:
 
 def _put(site: Site, name: str, path: str, make: Callable[[Samples], bytes], needs: str) -> Hidden:
     samples = erased_voice()
-    seconds = site.canaries.random.uniform(3.0, 5.0)
+    seconds = site.canaries.random.uniform(4.0, 6.0)
     begin = site.canaries.random.randrange(len(samples) - round(seconds * RATE_HZ))
     return site.put(f"voice: {name}", path, make(samples[begin : begin + round(seconds * RATE_HZ)]), needs)
 

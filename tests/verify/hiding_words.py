@@ -78,8 +78,10 @@ def _base64_at(shift: int) -> Hide:
 
 
 def _line(site: Site, word: str) -> bytes:
+    """The word among pieces of it, so that whatever packs it refers to these and leaves no word as it is."""
     filler = " ".join(str(site.canaries.random.random()) for _ in range(40))
-    return f"{filler} {word} {filler}\n".encode()
+    pieces = "~".join(word[n : n + 6] for n in range(0, len(word), 3))
+    return f"{filler} {pieces} {filler} {word} {filler}\n".encode()
 
 
 def _containers() -> Iterator[Hide]:
@@ -96,7 +98,9 @@ def _containers() -> Iterator[Hide]:
         def hide(site: Site) -> Hidden:
             word = site.canaries.any()
             lead = site.canaries.random.randbytes(site.canaries.random.randrange(4))
-            return site.put(f"in {name}", f"logs/old.{name}", lead + pack(_line(site, word)), f"{name} plain", word)
+            data = lead + pack(_line(site, word))
+            assert word.encode() not in data
+            return site.put(f"in {name}", f"logs/old.{name}", data, f"{name} plain", word)
 
         return hide
 
@@ -340,10 +344,10 @@ def _bloom(site: Site) -> Hidden:
 
 
 def _beside() -> Iterator[Hide]:
-    def planted(name: str, path: str, make: Callable[[str], bytes], needs: str = "plain") -> Hide:
+    def planted(name: str, path: str, make: Callable[[str], bytes], word: str = "any") -> Hide:
         def hide(site: Site) -> Hidden:
-            word = site.canaries.any()
-            return site.put(name, path, make(word), needs, word)
+            hidden = getattr(site.canaries, word)()
+            return site.put(name, path, make(hidden), "plain", hidden)
 
         return hide
 
@@ -353,7 +357,8 @@ def _beside() -> Iterator[Hide]:
     yield planted("description of a release", "releases/gone/1/croissant.json", lambda w: json.dumps([w]).encode())
     yield planted("configuration of a run", "runs/000009/config.yaml", lambda w: f"note: {w}\n".encode())
     yield planted("unfinished file", "shards/r/.provoice-unfinished-00aa11bb22cc33dd", lambda w: w.encode())
-    yield planted("text in the ledger's notices", "consent/notices/1.json", lambda w: f'["x {w} y"]'.encode())
+    # A pseudonym would be expected there.
+    yield planted("text in the ledger's notices", "consent/notices/1.json", lambda w: f'["x {w} y"]'.encode(), "text")
     yield planted("engine's spill", "@ray/session_1/spill/0001", lambda w: pickle.dumps({"row": [w, 1]}))
     yield planted("export", "@export/manifest.jsonl", lambda w: json.dumps({"text": f"so {w}"}).encode() + b"\n")
     yield _object_name
