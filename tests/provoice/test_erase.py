@@ -8,6 +8,7 @@ import shlex
 import pytest
 
 from lake.lake import Lake
+from pipelines.snapshot import take_snapshot
 from tests.builders import ANNA, BEN, BOTH, small_lake, write_run
 from tests.erasures import KEY, files_of, holding, withdrawn
 from tests.releases import crowd
@@ -101,3 +102,16 @@ def test_the_key_may_lie_in_a_file(lake, provoice, tmp_path, monkeypatch):
     monkeypatch.setenv("PROVOICE_SUPPRESSION_KEY", KEY)
     withdrawn(lake, "ben")
     assert provoice("erase", lake.root.uri, "--subject", "ben", "--yes").exit_code == 0
+
+
+def test_a_scan_that_trusts_nobody_finds_nothing(lake, provoice, tmp_path):
+    """It has sealed before what it looks for, and knows nothing of how it was erased."""
+    take_snapshot(lake)
+    withdrawn(lake, "anna")
+    sealed = provoice("audit", "seal", lake.root.uri, "--subject", "anna", "--out", tmp_path / "seal")
+    assert sealed.exit_code == 0, sealed.stderr
+    scan = ("audit", "scan", lake.root.uri, "--seal", tmp_path / "seal", "--workers", "1")
+    assert provoice(*scan).exit_code == 4
+    assert provoice("erase", lake.root.uri, "--subject", "anna", "--yes").exit_code == 0
+    found = provoice(*scan)
+    assert found.exit_code == 0, found.stdout
