@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.faults.inline import QUICK, one_thing_after_the_other, opened_stages
 from tests.faults.onlooker import state_of
 
 RUN = COMMANDS["run"]
+_STARTED: list[int] = []
 
 
 @pytest.fixture
@@ -32,7 +34,11 @@ def world(tmp_path):
     opened_stages(QUICK, "configs/explore.yaml")
     (tmp_path / WORLD).mkdir()
     RUN.prepare(tmp_path / WORLD)
-    return tmp_path / WORLD
+    yield tmp_path / WORLD
+    while _STARTED:
+        # One that a failed test has left asleep would hold the terminal.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(_STARTED.pop(), signal.SIGKILL)
 
 
 def working(world: Path, name: str) -> None:
@@ -43,24 +49,24 @@ def working(world: Path, name: str) -> None:
     RUN.act(str(world))
 
 
-def stopped_before(module: object, name: str):
-    """The first call of it stops this process, until somebody wakes it up."""
+def stopped_before(module: object, name: str, call: int = 1):
+    """That call of it stops this process, until somebody wakes it up."""
     real, calls = getattr(module, name), [0]
 
     def stopping(*args, **named):
         calls[0] += 1
-        if calls[0] == 1:
+        if calls[0] == call:
             os.kill(os.getpid(), signal.SIGSTOP)
         return real(*args, **named)
 
     return patch.object(module, name, stopping)
 
 
-def started(world: Path, name: str, module: object, at: str) -> Child:
+def started(world: Path, name: str, module: object, at: str, call: int = 1) -> Child:
     """A process that runs, and has stopped at a call of `at`."""
 
     def live():
-        with stopped_before(module, at):
+        with stopped_before(module, at, call):
             try:
                 working(world, name)
             except RunStopped as error:
@@ -68,6 +74,7 @@ def started(world: Path, name: str, module: object, at: str) -> Child:
         return "done"
 
     child = Child(live)
+    _STARTED.append(child.pid)
     _, status = os.waitpid(child.pid, os.WUNTRACED)
     assert os.WIFSTOPPED(status), "it ended before it came to that"
     return child
@@ -121,7 +128,7 @@ def test_two_plans_at_once(world):
 
 
 def test_a_run_is_closed_while_a_worker_works(world):
-    worker = started(world, "worker", unit, "reread_run")
+    worker = started(world, "worker", unit, "reread_run", call=2)
     lake = Lake.open(str(world / LAKE))
     (run,) = list_runs(lake)
     close_run(lake, run.run_id)
@@ -129,11 +136,12 @@ def test_a_run_is_closed_while_a_worker_works(world):
     assert committed_units(lake, run.run_id) == {}
 
 
-@pytest.mark.parametrize("at", ["create_commit", "reread_run"])
-def test_gc_sweeps_while_a_worker_sleeps(world, at):
+# A unit reads its run when it begins, and again when its objects are put.
+@pytest.mark.parametrize(("at", "call"), [("create_commit", 1), ("reread_run", 2)])
+def test_gc_sweeps_while_a_worker_sleeps(world, at, call):
     """Its run is closed, and its objects are deleted; when it wakes up, it commits nothing that is gone, and the next
     run makes what it would have made."""
-    worker = started(world, "worker", unit, at)
+    worker = started(world, "worker", unit, at, call)
     lake = Lake.open(str(world / LAKE))
     (run,) = list_runs(lake)
     close_run(lake, run.run_id)
