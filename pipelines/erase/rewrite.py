@@ -21,7 +21,7 @@ from lake.tar import TarWriter
 from pipelines.shards import Finished
 from schemas.errors import LakeError
 from schemas.records import Commit, Counts, StoredObject
-from schemas.tables import PLACE_FIELDS
+from schemas.tables import PLACE_FIELDS, RECORDING_FIELDS, UTTERANCE_FIELDS
 
 _PLACE = tuple(field.name for field in PLACE_FIELDS)
 _MEMBERS = (("audio", None), ("json", "json"), ("text", "txt"))
@@ -32,6 +32,7 @@ _ROW_GROUP_ROWS = 65_536
 _PARTS = ("utterances", "recordings")
 
 Row = dict[str, Any]
+_KNOWN = {field.name: field for field in (*UTTERANCE_FIELDS, *RECORDING_FIELDS)}
 
 
 @dataclass(frozen=True)
@@ -265,10 +266,19 @@ def _replaced(left: pa.Table, made: Sequence[_Made]) -> pa.Table:
 
 def _stored(commit: Commit, kind: str, table: pa.Table, folder: Path) -> Finished:
     path = folder / f"{kind}.parquet"
-    size, sha256 = write_table(path, table.combine_chunks(), _ROW_GROUP_ROWS)
+    size, sha256 = write_table(path, _as_written(table).combine_chunks(), _ROW_GROUP_ROWS)
     name = layout.utterances_path if kind == "utterances" else layout.recordings_path
     where = name(commit.run_id, commit.unit_id, sha256)
     return Finished(path, StoredObject(kind=kind, path=where, size_bytes=size, sha256=sha256, rows=table.num_rows))
+
+
+def _as_written(table: pa.Table) -> pa.Table:
+    """With the names of inner fields that a worker gives them; Parquet gives them back under its own."""
+    fields = []
+    for field in table.schema:
+        known = _KNOWN.get(field.name)
+        fields.append(field.with_type(known.type) if known is not None and known.type == field.type else field)
+    return table.cast(pa.schema(fields, metadata=table.schema.metadata))
 
 
 def _in_order(objects: Sequence[StoredObject]) -> tuple[StoredObject, ...]:

@@ -25,7 +25,7 @@ from schemas.errors import ConfigError, ConsentError
 from tests.builders import ANNA, BEN, BOTH, LOOK, small_lake, write_run
 from tests.collected import check_promises
 from tests.erasures import BY_PSEUDONYM, KEY, erased, files_of, holding, members, rows, withdrawn
-from tests.histories import FromCommits, answers
+from tests.histories import FromCommits, answers, commit_unit
 from tests.releases import ANY_USE, crowd
 
 LASTING = ANY_USE.model_copy(update={"until": datetime(2099, 1, 1, tzinfo=UTC)})
@@ -232,3 +232,16 @@ def test_a_release_that_was_made_meanwhile_is_found_by_the_next_look(tmp_path, m
     assert [tuple(row.values()) for row in found] == [
         ("gold", 1, True, 2), ("gold", 2, False, None), ("late", 1, True, 2), ("late", 2, False, None)
     ]  # fmt: skip
+
+
+def test_what_is_left_is_what_a_unit_without_her_would_be(tmp_path):
+    """To the byte: tars and parts do not remember that she was there."""
+    lake, other = (Lake.create_or_open(str(tmp_path / name)) for name in ("lake", "other"))
+    write_run(lake, tmp_path, [[ANNA, BEN, LOOK]], run_id="r")
+    erased(lake, "anna")
+    run = write_run(other, tmp_path / "lake", [[ANNA, BEN, LOOK]], run_id="r", committed=0)
+    commit_unit(other, run, 0, [ANNA, BEN, LOOK], tmp_path / "other")
+    expected = commit_unit(other, run, 0, [ANNA, BEN, LOOK], tmp_path / "other", kept=[BEN, LOOK])
+    ((_, left),) = FromCommits(lake).commits
+    assert sorted(left.objects, key=repr) == sorted(expected.objects, key=repr)
+    assert (left.counts, left.generation) == (expected.counts, 1)
