@@ -17,7 +17,7 @@ from tests.transforms.utterances import speechlike, steady_noise, utterance_of
 from transforms import snr
 from transforms.acoustics import Acoustics
 from transforms.items import Utterance
-from transforms.snr import DISAGREE, TOO_SHORT, MeasureSnr, SnrConfig, click_power, do_disagree, track_noise
+from transforms.snr import DISAGREE, TOO_SHORT, MeasureSnr, SnrConfig, click_power, do_disagree, track_noise, weighed
 from transforms.spectrum import band_power, speech_frames
 
 TRACKING = SnrConfig(method="noise_tracking")
@@ -185,3 +185,12 @@ def test_real_speech_in_real_rain_ranks_by_what_was_mixed() -> None:
         assert value == pytest.approx(stated, abs=5.0)
         read.append(value)
     assert read == sorted(read)
+
+
+def test_where_the_network_is_lost_noise_tracking_has_its_say():
+    sure, lost = (Acoustics(15.0, spread, 25.0, 0.5, 0.15, 1.1) for spread in (2.0, 12.0))
+    assert weighed(sure, 30.0) == (15.0, 2.0)
+    assert weighed(lost, None) == (15.0, 12.0)
+    assert weighed(lost, 30.0) == (28.5, 3.8)
+    in_a_room = Acoustics(15.0, 12.0, 8.0, 2.0, 0.8, 1.2)
+    assert weighed(in_a_room, 30.0) == (15.0, 12.0)
