@@ -62,13 +62,12 @@ class EraseWorker:
         self._lake = Lake.open(work.lake_uri)
         erasure = open_erasure(self._lake.ledger().root, work.number)
         self._going = going_by_unit(_touched(self._lake, work), erasure.started.subjects)
-        self._position = self._lake.ledger().head()
 
     def run(self, task: Task) -> Commit:
         """The unit's commit without what goes: the one that is there already, or the one that this call creates."""
         with self._room:
             unit = unit_of(task.name)
-            return erase_from_unit(self._lake, unit, self._going[unit], self._position)
+            return erase_from_unit(self._lake, unit, self._going[unit])
 
     def close(self) -> None:
         """Nothing was started that goes on."""
@@ -93,7 +92,7 @@ def going_by_unit(touched: pa.Table, subjects: Iterable[str]) -> Mapping[Unit, G
     return {unit: Going(named, recordings) for unit, recordings in found.items()}
 
 
-def erase_from_unit(lake: Lake, unit: Unit, going: Going, position: int) -> Commit:
+def erase_from_unit(lake: Lake, unit: Unit, going: Going) -> Commit:
     """Makes the unit's next generation, until the one that holds has nothing of what goes. Its old objects stay."""
     for _ in range(_RACES):
         held = read_commit(lake, *unit)
@@ -105,7 +104,7 @@ def erase_from_unit(lake: Lake, unit: Unit, going: Going, position: int) -> Comm
             left = rewritten(lake, held, going, Path(folder) / "unit")
             if left is None:
                 return held
-            mine = _next(held, left, position)
+            mine = _next(held, left)
             for done in left.made:
                 _put(lake.root, done.stored.path, done.local_path, done.stored.sha256)
             if create_commit(lake, mine).writer == mine.writer:
@@ -113,13 +112,12 @@ def erase_from_unit(lake: Lake, unit: Unit, going: Going, position: int) -> Comm
     raise LakeError(f"others committed unit {unit[1]} of run {unit[0]} again and again; start the command once more")
 
 
-def _next(held: Commit, left: Left, position: int) -> Commit:
-    now = datetime.now(UTC)
+def _next(held: Commit, left: Left) -> Commit:
+    """When it was decided, and committed, and what it cost stays: nothing is decided anew about what is left."""
     return held.model_copy(
         update={
             "generation": held.generation + 1, "writer": secrets.token_hex(16), "objects": left.objects,
-            "counts": left.counts, "ledger_position": max(position, held.ledger_position), "decided_at": now,
-            "committed_at": now,
+            "counts": left.counts,
         }
     )  # fmt: skip
 
