@@ -17,7 +17,7 @@ import numpy as np
 from lake.lake import Lake
 from lake.parquet_sql import quoted
 from pipelines.verify import landmarks
-from pipelines.verify.decoding import Window, by_libsndfile
+from pipelines.verify.decoding import by_libsndfile, window
 from pipelines.verify.encodings import ENCODINGS
 from pipelines.verify.needles import MIN_BYTES, Kind, Needles, Term, Voices
 from pipelines.verify.search import Searcher
@@ -274,7 +274,7 @@ def _voices(lake: Lake, spoken: Sequence[Mapping[str, Any]], report: Counted) ->
 
 def _landmarks(audio: bytes, where: str) -> Iterator[tuple[landmarks.Hashes, landmarks.Frames]]:
     try:
-        for begin_s, channels in pieces(by_libsndfile(Window(memoryview(audio)))):
+        for begin_s, channels in pieces(by_libsndfile(window(memoryview(audio)))):
             for channel in channels:
                 hashes, frames = landmarks.landmarks(channel)
                 yield hashes, (frames + round(begin_s / landmarks.FRAME_S)).astype(np.int32)

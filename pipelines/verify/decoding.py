@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lake.ranged import RangedFile
 
 Block = NDArray[np.float32]
 _BLOCK_S = 1
@@ -15,61 +16,38 @@ _BLOCK_S = 1
 _MAX_CHANNELS = 8
 
 
-class Window(io.RawIOBase):
+def window(data: memoryview, start: int = 0, end: int | None = None) -> RangedFile:
     """Bytes `[start, end)` of a buffer as a file; nothing is copied until it is read."""
-
-    def __init__(self, data: memoryview, start: int = 0, end: int | None = None) -> None:
-        super().__init__()
-        self._data = data[start : len(data) if end is None else end]
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._data)}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        chunk = self._data[self._at : self._at + len(buffer)]
-        buffer[: len(chunk)] = chunk
-        self._at += len(chunk)
-        return len(chunk)
+    within = data[start : len(data) if end is None else end]
+    return RangedFile(lambda first, last: bytes(within[first:last]), len(within))
 
 
-def by_libsndfile(window: Window) -> Iterator[tuple[int, Block]]:
+def by_libsndfile(file: RangedFile) -> Iterator[tuple[int, Block]]:
     """(sample rate, block of shape (n, channels)) until the end, or until it breaks off. Raises ValueError at the first
     byte that is no sound."""
     import soundfile
 
     try:
-        file = soundfile.SoundFile(window)
+        sound = soundfile.SoundFile(file)
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
         raise ValueError(str(error)) from None
-    with file:
+    with sound:
         while True:
             try:
-                block = file.read(_BLOCK_S * file.samplerate, dtype="float32", always_2d=True)
+                block = sound.read(_BLOCK_S * sound.samplerate, dtype="float32", always_2d=True)
             except (soundfile.SoundFileError, RuntimeError):
                 return
             if not len(block):
                 return
-            yield file.samplerate, block[:, :_MAX_CHANNELS]
+            yield sound.samplerate, block[:, :_MAX_CHANNELS]
 
 
-def by_ffmpeg(window: Window) -> Iterator[tuple[int, Block]]:
+def by_ffmpeg(file: RangedFile) -> Iterator[tuple[int, Block]]:
     """As `by_libsndfile`, for m4a, WebM and whatever else FFmpeg opens."""
     import av
 
     try:
-        container = av.open(window, "r", metadata_errors="replace")
+        container = av.open(file, "r", metadata_errors="replace")
         stream = container.streams.audio[0]
     except (av.FFmpegError, IndexError, ValueError) as error:
         raise ValueError(str(error)) from None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.verify import landmarks
-from pipelines.verify.decoding import Block, Window, by_ffmpeg, by_libsndfile, mp3_frames
+from pipelines.verify.decoding import Block, by_ffmpeg, by_libsndfile, mp3_frames, window
 from pipelines.verify.magics import Magic
 from pipelines.verify.needles import Needles
 from pipelines.verify.seal import keyed_hashes
@@ -112,15 +112,15 @@ def _channels(held: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 
 def _sndfile(data: memoryview, start: int) -> Blocks:
-    return by_libsndfile(Window(data, start))
+    return by_libsndfile(window(data, start))
 
 
 def _ffmpeg(data: memoryview, start: int) -> Blocks:
-    return by_ffmpeg(Window(data, start))
+    return by_ffmpeg(window(data, start))
 
 
 def _mp3(data: memoryview, start: int) -> Blocks:
-    return by_libsndfile(Window(data, start, mp3_frames(data, start)))
+    return by_libsndfile(window(data, start, mp3_frames(data, start)))
 
 
 def _always(_data: memoryview, _at: int) -> bool:
