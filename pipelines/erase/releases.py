@@ -19,6 +19,7 @@ from lake.commits import read_commit
 from lake.lake import Lake
 from lake.parts import read_part, write_table
 from lake.releases import create_release, index_table, list_releases, newest_version, put_index_part, replace_release
+from pipelines.release.audit import kept_audit_rows, write_audit_rows
 from pipelines.release.index import BOUNDED, ENCODINGS, REPEATING, ROW_GROUP_ROWS
 from schemas.consent_tables import RELEASE_INDEX_SCHEMA
 from schemas.errors import AlreadyExists, LakeError
@@ -100,7 +101,9 @@ def replace(
     if made is None and left.num_rows:
         made = _made(lake, record, gone, _lineage(record, rows.filter(goes), position), _share(left), now)
     by = made.version if made is not None else None
-    said = Replaced(sha256=record.sha256, by=by, reason=REASON, erasure=number, replaced_at=now)
+    # What the index says of everybody goes with it; these counts and digests stay.
+    audit = kept_audit_rows(lake, record)
+    said = Replaced(sha256=record.sha256, by=by, reason=REASON, erasure=number, audit=audit, replaced_at=now)
     replace_release(lake, record, said)
     return made
 
@@ -131,7 +134,7 @@ def _made(
         said = record.model_copy(
             update={
                 "version": version, "index": index, "chosen": left, "denied": denied, "replaces": lineage,
-                "created_at": now,
+                "created_at": now, "audit": write_audit_rows(lake, record.name, version, index),
                 # Made from all candidates, which are not looked at again; the old record still says it.
                 "attrition": {},
             }

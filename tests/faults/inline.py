@@ -19,7 +19,7 @@ from lake.runs import read_run
 from pipelines import gc, gc_superseded, run, unit
 from pipelines.config import Config, load_config
 from pipelines.engines.contract import Settings, Task, Work
-from pipelines.erase import erase
+from pipelines.erase import looks
 from pipelines.release import create
 from pipelines.stages import Stages, build_stages
 from pipelines.worker import PrepareWork
@@ -90,7 +90,7 @@ def one_thing_after_the_other() -> None:
     for module in (reading, create, gc, gc_superseded):
         module.ThreadPoolExecutor = InlinePool  # type: ignore[attr-defined]
     run.engine_named = lambda _: engine  # type: ignore[assignment]
-    erase.engine_named = lambda _: in_order  # type: ignore[assignment]
+    looks.engine_named = lambda _: in_order  # type: ignore[assignment]
     remote_create.KNOWN = (*remote_create.KNOWN, "faulty")  # type: ignore[assignment]
     remote_create._BLOCK = UPLOAD_PART
     retries.time = _NoPauses()  # type: ignore[assignment]

@@ -13,7 +13,7 @@ from lake.reader import LakeReader
 from lake.releases import create_release, index_table, list_releases, read_release
 from lake.runs import list_runs
 from lake.snapshots import newest_snapshot
-from pipelines.erase import erase as module
+from pipelines.erase import looks as module
 from pipelines.erase.closure import find
 from pipelines.erase.erase import Wanted, erase, plan
 from pipelines.erase.releases import affected
@@ -194,7 +194,7 @@ def test_another_erasure_waits_until_this_one_has_come_through(small, monkeypatc
     """Killed after the units were written anew; others are told what to do first, and who goes on ends the same."""
     withdrawn(small, "anna", "ben")
     with monkeypatch.context() as patch:
-        patch.setattr("pipelines.erase.erase.snapshot", lambda _: 1 / 0)
+        patch.setattr("pipelines.erase.looks.snapshot", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             erase(small, Wanted(("anna",)))
     with pytest.raises(ConfigError, match=r"erasure 1 is not finished: provoice erase LAKE --subject anna --yes first"):
