@@ -25,11 +25,12 @@ _WIDTH = 78
 
 def create_release(
     lake_uri: str, name: str, use_file: str, where: str | None, *, dry_run: bool, max_ledger_age_s: float | None,
-    record_openings: bool, as_json: bool,
+    record_openings: bool, if_changed: bool = False, as_json: bool,
 ) -> tuple[str, bool]:  # fmt: skip
     """What is said at the end, and whether nothing is left because people do not allow it."""
     lake = Lake.open(lake_uri)
-    wanted = Wanted(_checked(name), read_use(use_file), where, _demands(max_ledger_age_s, record_openings))
+    demands = _demands(max_ledger_age_s, record_openings)
+    wanted = Wanted(_checked(name), read_use(use_file), where, demands, if_changed=if_changed)
     if dry_run:
         chosen, record = preview(lake, wanted), None
         text = json.dumps(_funnel_object(chosen)) + "\n" if as_json else funnel(chosen, wanted.use)

@@ -154,19 +154,21 @@ def status(lake_uri: str, run_id: str | None, as_json: bool) -> str:
         known = ", ".join(run.run_id for run in list_runs(lake)) or "none"
         raise ConfigError(f"{lake.root.uri} has no run {run_id}; its runs: {known}")
     if as_json:
-        return "".join(json.dumps(_as_object(one)) + "\n" for one in found)
+        return "".join(json.dumps(as_object(one)) + "\n" for one in found)
     if not found:
         return f"{lake.root.uri} has no run yet; `provoice run CONFIG --source … --lake {lake_uri}` starts one\n"
-    return "\n".join(_text(one, datetime.now(UTC)) for one in found)
+    return "\n".join(as_text(one) for one in found)
 
 
-def _as_object(one: Standing) -> object:
-    counts = one.counts.model_dump(mode="json")
-    return plain({**asdict(one), "counts": counts, "times_real_time": one.times_real_time})
+def as_object(one: Standing) -> dict[str, object]:
+    """A run's figures as JSON has them."""
+    values = {**asdict(one), "counts": one.counts.model_dump(mode="json"), "times_real_time": one.times_real_time}
+    return {name: plain(value) for name, value in values.items()}
 
 
-def _text(one: Standing, now: datetime) -> str:
-    counts = one.counts
+def as_text(one: Standing) -> str:
+    """A run's figures as a person reads them."""
+    counts, now = one.counts, datetime.now(UTC)
     lines = [
         f"run {one.run_id}: {one.state}, {one.committed:,} of {several(one.units, 'unit')} committed",
         f"  in        {hours(counts.source_s)} of audio, {hours(counts.speech_s)} of it speech",

@@ -17,9 +17,10 @@ from lake import layout
 from lake.lake import Lake
 from lake.parquet_sql import files, open_duckdb, reading
 from lake.reader import LakeReader
-from lake.releases import create_release, newest_version, put_index_part
+from lake.releases import create_release, newest_version, put_index_part, read_release
 from pipelines.export.croissant import croissant_of_release
 from pipelines.release.account import added, allowed, attrition, by_reason, numbered, share
+from pipelines.release.audit import write_audit_rows
 from pipelines.release.index import Span, spans, stale_names, write_part
 from pipelines.release.ledger import ledger_tables, people_in
 from pipelines.release.select import Receipt, Selector, Task
@@ -54,6 +55,8 @@ class Wanted:
     where: str | None = None
     demands: Demands = field(default_factory=Demands)
     at: datetime | None = None
+    if_changed: bool = False
+    """Make no version that would be the newest one over again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,11 @@ def preview(lake: Lake, wanted: Wanted) -> Chosen:
 
 
 def create(lake: Lake, wanted: Wanted) -> tuple[Chosen, ReleaseRecord | None]:
-    """Makes the next version of the release; None where nothing would be in it, and then nothing is written."""
+    """Makes the next version of the release; None where nothing would be in it, and then nothing is written.
+
+    With `wanted.if_changed`, the newest version is returned where it was asked for in the same words and holds the same
+    rows for the same reasons.
+    """
     for _ in range(_RACES):
         considered = consider(lake, wanted)
         with tempfile.TemporaryDirectory(prefix="provoice-release-") as folder:
@@ -138,9 +145,13 @@ def create(lake: Lake, wanted: Wanted) -> tuple[Chosen, ReleaseRecord | None]:
             version = newest_version(lake, wanted.name) + 1
             with ThreadPoolExecutor(1, "release-account") as pool:
                 account = pool.submit(_account, chosen)
+                same = _same(lake, wanted, version - 1, considered, receipts, Path(folder))
+                if same is not None:
+                    return chosen, same
                 index = _put_index(considered, receipts, wanted.name, version, Path(folder))
+                audit = write_audit_rows(lake, wanted.name, version, index)
             try:
-                record = create_release(lake, _record(wanted, considered, version, index, account.result()))
+                record = create_release(lake, _record(wanted, considered, version, index, audit, account.result()))
             except AlreadyExists:
                 continue  # another took the version: choose again, as of now
             _describe(lake, record)
@@ -187,6 +198,30 @@ def _put_index(
         return tuple(pool.map(put, spans(batches, PART_ROWS)))
 
 
+def _same(
+    lake: Lake, wanted: Wanted, newest: int, considered: Considered, receipts: Sequence[Receipt], folder: Path
+) -> ReleaseRecord | None:  # fmt: skip
+    """The newest version, if this would be it again. The index says why each row is in it, and the same choice gives
+    the same bytes, so digests tell; it is compared before anything is uploaded, part by part."""
+    if not wanted.if_changed or newest < 1:
+        return None
+    record = read_release(lake, wanted.name, newest)
+    asked = (record.use, record.where, record.demands)
+    if record.replaced is not None or asked != (wanted.use, wanted.where, wanted.demands):
+        return None
+    batches = [batch for receipt in receipts for batch in receipt.batches]
+    stale = stale_names(considered.stale)
+    wholes = list(spans(batches, PART_ROWS))
+    if len(wholes) != len(record.index):
+        return None
+    for span, stored in zip(wholes, record.index, strict=True):
+        path, _, sha256, _ = write_part(span, batches, stale, folder / "compared.parquet")
+        path.unlink()
+        if sha256 != stored.sha256:
+            return None
+    return record
+
+
 def _threads() -> ThreadPoolExecutor:
     # Threads do: reading, comparing and writing columns is done outside Python's lock.
     return ThreadPoolExecutor(len(os.sched_getaffinity(0)), "release")
@@ -208,7 +243,8 @@ def _account(chosen: Chosen) -> dict[str, Any]:
 
 
 def _record(
-    wanted: Wanted, considered: Considered, version: int, index: tuple[StoredObject, ...], account: dict[str, Any]
+    wanted: Wanted, considered: Considered, version: int, index: tuple[StoredObject, ...], audit: StoredObject,
+    account: dict[str, Any],
 ) -> ReleaseRecord:  # fmt: skip
     return ReleaseRecord(
         name=wanted.name,
@@ -220,6 +256,7 @@ def _record(
         vocabulary_version=considered.vocabulary_version,
         snapshot=considered.reader.snapshot.number if considered.reader.snapshot else None,
         index=index,
+        audit=audit,
         demands=wanted.demands,
         created_at=datetime.now(UTC),
         **account,

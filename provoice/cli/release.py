@@ -24,10 +24,11 @@ def command() -> None:
     help="How long a loader may go on without the ledger; default 900.",
 )  # fmt: skip
 @click.option("--record-openings", is_flag=True, help="Refuse to be opened where that cannot be recorded.")
+@click.option("--if-changed", is_flag=True, help="Make none, and show the newest, where it would be the same again.")
 @click.option("--json", "as_json", is_flag=True, help="The release, or with --dry-run the funnel, as one JSON object.")
 def create_command(
     lake_uri: str, name: str, use_file: str, where: str | None, dry_run: bool, max_ledger_age: float | None,
-    record_openings: bool, as_json: bool,
+    record_openings: bool, if_changed: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Make the next version of NAME from all current utterances that WHERE matches and their people allow.
 
@@ -41,7 +42,7 @@ def create_command(
 
     text, is_refused = create_release(
         lake_uri, name, use_file, where, dry_run=dry_run, max_ledger_age_s=max_ledger_age,
-        record_openings=record_openings, as_json=as_json,
+        record_openings=record_openings, if_changed=if_changed, as_json=as_json,
     )  # fmt: skip
     click.echo(text, nl=False)
     if is_refused:
