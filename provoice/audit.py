@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +15,14 @@ from lake.lake import Lake
 from lake.storage import Root
 from pipelines.engines import engine_named
 from pipelines.engines.contract import Settings
+from pipelines.verify.listings import clear, scan_on
 from pipelines.verify.report import Hit, ScanReport
-from pipelines.verify.scan import Expectation, folded, surroundings, targets
+from pipelines.verify.scan import Expectation, surroundings
 from pipelines.verify.seal import KEY_VARIABLE, destroy, key_from_environment, keyed, read_seal, write_seal
-from pipelines.verify.work import ScanWork, put_batches
+from pipelines.verify.work import ScanWork
 from provoice.sealing import seal
 from provoice.words import hours, several, size
-from schemas.errors import ConfigError, RunStopped
+from schemas.errors import ConfigError
 
 _SHOWN = 40
 _LEFT_OUT = {
@@ -74,21 +75,19 @@ def scan_text(asked: Asked, *, as_json: bool) -> tuple[str, ScanReport]:
         raise ConfigError(f"--finish destroys a plain seal, and {asked.seal_uri} is a keyed one")
     also = [Root(uri) for uri in asked.also]
     expectations = [Expectation(Root(uri).uri) for uri in asked.expect]
-    began = time.monotonic()
+    roots, expected = surroundings(lake.root, also, expectations)
+    what = {"roots": [root.uri for root in roots], "expect": list(asked.expect), "seal": _digest(asked.seal_uri)}
+    settings = Settings(name="provoice-scan", processes=asked.workers, options=asked.options)
+    show = _counter(as_json)
     with _folder(asked.work) as folder:
-        roots, expected = surroundings(lake.root, also, expectations)
-        tasks = put_batches(folder, targets(roots))
         work = ScanWork(_absolute(asked.seal_uri), folder.uri, tuple(expected))
-        settings = Settings(name="provoice-scan", processes=asked.workers, options=asked.options)
-        show = _counter(as_json)
-        for done, _ in enumerate(engine_named(asked.engine)(tasks, work, settings), 1):
-            show(f"of {several(len(tasks), 'batch', 'batches')} looked through", done)
-        parts = dict(work.receipts())
-        if len(parts) != len(tasks):
-            raise RunStopped(f"{len(tasks) - len(parts)} of {len(tasks)} batches have no receipt; scan again")
-    _quiet(as_json)
-    report = folded(parts.values(), roots, needles, frozenset(), time.monotonic() - began)
-    kept = _finished(asked) if asked.finish and report.is_clean and report.is_complete else ""
+        report = scan_on(
+            engine_named(asked.engine), settings, roots, needles, work, what,
+            lambda done, known: show(f"of {several(known, 'batch', 'batches')} looked through", done),
+        )  # fmt: skip
+        _quiet(as_json)
+        kept = _finished(asked) if asked.finish and report.is_clean and report.is_complete else ""
+        clear(folder)
     if as_json:
         return json.dumps({**report.model_dump(mode="json"), **_verdicts(report)}) + "\n", report
     return _said(report) + kept, report
@@ -117,12 +116,13 @@ def _folder(uri: str | None) -> Iterator[Root]:
         with tempfile.TemporaryDirectory(prefix="provoice-scan-") as name:
             yield Root(name)
         return
-    root = Root(uri)
-    if next(iter(root.list()), None) is not None:
-        raise ConfigError(
-            f"--work {uri} must be empty or absent: receipts of another scan would be taken for this one's"
-        )
-    yield root
+    yield Root(uri)
+
+
+def _digest(seal_uri: str) -> str:
+    """Tells one seal from another."""
+    folder, _, name = _absolute(seal_uri).rpartition("/")
+    return hashlib.blake2b(Root(folder or "/").read(name), digest_size=16).hexdigest()
 
 
 def _outside(lake: Lake, out: str) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -19,7 +20,7 @@ from lake.parquet_sql import quoted
 from pipelines.verify import landmarks
 from pipelines.verify.decoding import by_libsndfile, window
 from pipelines.verify.encodings import ENCODINGS
-from pipelines.verify.needles import MIN_BYTES, Kind, Needles, Term, Voices
+from pipelines.verify.needles import MIN_BYTES, Kind, Needles, Sealed, Term, Voices
 from pipelines.verify.search import Searcher
 from pipelines.verify.sound import pieces
 from provoice.sql import connect, records, select
@@ -41,6 +42,7 @@ def _silent(_what: str, _count: int) -> None: ...
 
 def seal(lake: Lake, subjects: Sequence[str], report: Counted = _silent) -> Needles:
     """The needles of these people. Raises ConfigError where the lake and its ledger have never heard of one of them."""
+    sealed = Sealed(lake.root.uri, datetime.now(UTC))
     with connect(lake, _VIEWS) as connection:
         words, spoken = _Words(subjects), []
         for row in _rows(connection, "utterances_all", subjects):
@@ -60,7 +62,7 @@ def seal(lake: Lake, subjects: Sequence[str], report: Counted = _silent) -> Need
         terms.remove(term)
     voices, silent = _voices(lake, spoken, report)
     left = {**words.left_out, **({"no_features": silent} if silent else {})}
-    return Needles(tuple(terms), voices, not_searched=left)
+    return Needles(tuple(terms), voices, not_searched=left, sealed=sealed)
 
 
 class _Words:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 import numpy as np
@@ -94,6 +95,14 @@ NO_VOICES = Voices((), np.zeros(0, np.uint64), np.zeros(0, np.int32), np.zeros(0
 
 
 @dataclass(frozen=True, slots=True)
+class Sealed:
+    """Where needles were collected, and when that began."""
+
+    lake: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Needles:
     """All that one scan looks for. Exactly one of `terms` and `patterns` is filled."""
 
@@ -105,6 +114,8 @@ class Needles:
     """What the hashes of a keyed seal are keyed with."""
     not_searched: dict[str, int] = field(default_factory=dict)
     """Words left out when they were collected, by reason: too short, or other people's rows hold them, too."""
+    sealed: Sealed | None = None
+    """None of a keyed seal, which says neither."""
 
     @property
     def is_keyed(self) -> bool:

@@ -4,6 +4,7 @@ that were never finished, files that other readers skip, and names of folders.
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import stat
@@ -39,6 +40,12 @@ class Place:
     def is_readable(self) -> bool:
         """Bytes of an unfinished upload, and of what is deleted and kept all the same, no store hands out."""
         return self.state not in (UPLOAD, DELETED, FOLDER)
+
+    def hashed(self, root: Root) -> int:
+        """64 bits that tell it from every other place. A version that is noncurrent by now is the same place."""
+        state = CURRENT if self.version is not None and self.is_readable else self.state
+        words = "\0".join((root.uri, self.path, str(self.size_bytes), state, self.version or ""))
+        return int.from_bytes(hashlib.blake2b(words.encode("utf-8", "surrogateescape"), digest_size=8).digest())
 
 
 def places(root: Root, without: frozenset[str] = frozenset()) -> Iterator[Place]:
@@ -113,6 +120,8 @@ def _on_disk(base: str, prefix: str) -> Iterator[Place]:
     try:
         entries = sorted(os.scandir(os.path.join(base, prefix)), key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
+        if prefix:
+            yield Place(prefix.rstrip("/"), 0)  # removed while we looked: whoever reads it sees that it is gone
         return
     except OSError as error:
         raise LakeError(f"{os.path.join(base, prefix)}: {error.strerror}") from None
@@ -120,7 +129,8 @@ def _on_disk(base: str, prefix: str) -> Iterator[Place]:
         try:
             status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
-            continue  # removed while we looked
+            yield Place(prefix + entry.name, 0)
+            continue
         path = prefix + entry.name
         if stat.S_ISDIR(status.st_mode):
             yield Place(path, 0, FOLDER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
@@ -58,7 +59,11 @@ class ScanReport(Frozen):
     sounds: int = 0
     sound_s: float = 0.0
     vanished: int = 0
-    """Objects that were listed and gone when they were to be read."""
+    """Objects that were listed and gone when they were to be read; what is there since then is listed once more."""
+    gone: tuple[int, ...] = ()
+    """Of one part: which these were, by hashes of their places."""
+    listed_at: datetime | None = None
+    """When the first listing began: what the report says, it says of what was there then."""
     wall_s: float = 0.0
 
     @property
@@ -94,4 +99,9 @@ def merged(parts: Iterable[ScanReport], **said: Any) -> ScanReport:
     }
     hits = sorted((hit for part in every for hit in part.hits), key=lambda hit: (hit.object, hit.inside, hit.offset))
     missed = sorted((one for part in every for one in part.not_opened), key=lambda one: (one.object, one.inside))
-    return ScanReport(hits=tuple(hits), not_opened=tuple(missed), **{**totals, **said})
+    found = {
+        "hits": tuple(hits),
+        "not_opened": tuple(missed),
+        "gone": tuple(one for part in every for one in part.gone),
+    }
+    return ScanReport(**{**totals, **found, **said})

@@ -6,9 +6,9 @@ It reads `lake.0.json` to learn where the ledger lies, and knows nothing else of
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from lake.storage import Missing, Root
 from pipelines.verify.needles import Kind, Needles
@@ -18,6 +18,7 @@ from pipelines.verify.walk import DETECTORS, Seen, Walker, not_opened
 from schemas.errors import ConfigError, LakeError
 
 _HEAD = "lake.0.json"
+LISTINGS = 5
 _PSEUDONYMS = frozenset({Kind.SUBJECT, Kind.GRANT})
 _EVENTS = frozenset({*_PSEUDONYMS, Kind.PATH, Kind.DIGEST})
 
@@ -58,31 +59,52 @@ def scan(
 ) -> ScanReport:  # fmt: skip
     """Looks for `needles` in everything below a lake's root and its ledger's, and `also` elsewhere, in this process.
 
-    `without` switches detectors off, for tests. Raises ConfigError where `root` is no lake, LakeError where the store
-    will not list or hand out what it holds. `pipelines.verify.work` does the same on any engine.
+    What goes away before it is looked at may lie elsewhere by now (a file that got its name): so the roots are listed
+    again, until nothing does. `without` switches detectors off, for tests. Raises ConfigError where `root` is no lake,
+    LakeError where the store will not list what it holds, or does not answer. `pipelines.verify.listings` does the same
+    on any engine.
     """
-    began = time.monotonic()
+    listed_at = datetime.now(UTC)
     off = frozenset(without)
     if unknown := off - set(DETECTORS):
         raise ConfigError(f"there is no detector {', '.join(sorted(unknown))}; detectors: {', '.join(DETECTORS)}")
     roots, expected = surroundings(root, also, expectations)
     walker = Walker(needles, off)
     parts: list[ScanReport] = []
+    known: set[int] = set()
     done = 0
-    for target in targets(roots, off):
-        parts.append(look_at(walker, target, expected, off))
-        done += target.place.size_bytes
-        report(len(parts), done)
-    return folded(parts, roots, needles, off, time.monotonic() - began)
+    for _ in range(LISTINGS):
+        gone: set[int] = set()
+        for target in targets(roots, off, known):
+            part = look_at(walker, target, expected, off)
+            parts.append(part)
+            known.add(target.place.hashed(target.root))
+            gone.update(part.gone)
+            done += part.size_bytes
+            report(len(parts), done)
+        known -= gone
+        if not gone:
+            break
+    else:
+        parts.append(still_moving(len(gone), roots))
+    return folded(parts, roots, needles, off, listed_at)
+
+
+def still_moving(count: int, roots: Sequence[Root]) -> ScanReport:
+    """What is said where objects went away in every listing: what was in them may lie elsewhere by now."""
+    reason = f"{count} objects went away before they were looked at, in each of {LISTINGS} listings; scan once more"
+    return ScanReport(not_opened=(NotOpened(object=roots[0].uri, reason=reason),))
 
 
 def folded(
-    parts: Iterable[ScanReport], roots: Sequence[Root], needles: Needles, without: frozenset[str], wall_s: float
+    parts: Iterable[ScanReport], roots: Sequence[Root], needles: Needles, without: frozenset[str], listed_at: datetime
 ) -> ScanReport:
     """The parts as the report of the whole."""
+    wall_s = (datetime.now(UTC) - listed_at).total_seconds()
     return merged(
         parts, roots=tuple(root.uri for root in roots), is_keyed=needles.is_keyed, looked_for=needles.kinds,
-        not_searched=needles.not_searched, without=tuple(sorted(without)), wall_s=round(wall_s, 3),
+        not_searched=needles.not_searched, without=tuple(sorted(without)), gone=(), listed_at=listed_at,
+        wall_s=round(wall_s, 3),
     )  # fmt: skip
 
 
@@ -112,10 +134,14 @@ def _holds(outer: Root, inner: Root) -> bool:
     return f"{inner.uri}/".startswith(f"{outer.uri}/")
 
 
-def targets(roots: Iterable[Root], without: frozenset[str] = frozenset()) -> Iterator[Target]:
-    """Everything that these roots hold."""
+def targets(
+    roots: Iterable[Root], without: frozenset[str] = frozenset(), known: Collection[int] = ()
+) -> Iterator[Target]:
+    """Everything that these roots hold, but the places in `known`."""
     for root in roots:
-        yield from (Target(root, place) for place in places(root, without))
+        yield from (
+            Target(root, place) for place in places(root, without) if not known or place.hashed(root) not in known
+        )
 
 
 def look_at(
@@ -131,15 +157,20 @@ def look_at(
         for at, one in walker.name(place.path)
         if "names" not in without
     ]
-    seen, missed, vanished = Seen(), [], 0
+    seen, missed, size_bytes = Seen(), [], place.size_bytes
+    gone: tuple[int, ...] = ()
     if place.is_readable:
         try:
             with content_of(target.root, place) as content:
                 seen = walker.words_only(content) if words_only else walker.look(content)
         except LakeError as error:
-            if not isinstance(error.__cause__, FileNotFoundError):
-                raise
-            vanished = 1
+            if isinstance(error.__cause__, FileNotFoundError):
+                gone = (place.hashed(target.root),)
+            elif target.root.is_local or isinstance(error.__cause__, PermissionError):
+                missed.append(NotOpened(**about, reason=f"it cannot be read: {walker.redacted(str(error))}"))
+            else:
+                raise  # a store that does not answer: whoever starts again goes on from here
+            size_bytes = 0
     elif place.state != "folder":
         missed.append(NotOpened(**about, reason=f"no store hands out the bytes of what is in state {place.state!r}"))
     hits += [hit.model_copy(update=about) for hit in seen.hits.values()]
@@ -147,8 +178,8 @@ def look_at(
     marked = [hit.model_copy(update={"is_expected": _is_expected(hit, uri, expectations)}) for hit in hits]
     return ScanReport(
         hits=tuple(marked), not_opened=tuple(missed), objects=int(place.state != "folder"),
-        size_bytes=0 if vanished else place.size_bytes, unpacked_bytes=seen.unpacked_bytes, sounds=seen.sounds,
-        sound_s=round(seen.sound_s, 3), vanished=vanished,
+        size_bytes=size_bytes, unpacked_bytes=seen.unpacked_bytes, sounds=seen.sounds,
+        sound_s=round(seen.sound_s, 3), vanished=len(gone), gone=gone,
     )  # fmt: skip
 
 

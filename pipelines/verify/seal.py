@@ -13,6 +13,7 @@ import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lake.storage import Missing, Root
-from pipelines.verify.needles import Kind, Needles, Pattern, Term, Voices
+from pipelines.verify.needles import Kind, Needles, Pattern, Sealed, Term, Voices
 from pipelines.verify.search import patterns_of
 from schemas.errors import ConfigError
 
@@ -38,19 +39,25 @@ def key_from_environment() -> bytes | None:
 
 
 def write_seal(path: Path, needles: Needles) -> None:
-    """Writes a seal that only its owner may read. Raises ConfigError where the file is there already."""
+    """Writes a seal that only its owner may read, whole or not at all. Raises ConfigError where the file is there."""
     text = json.dumps(_as_object(needles), separators=(",", ":")).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        raise ConfigError(f"{path} is there already; a seal is never written over another")
+    begun = _begun(path)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise ConfigError(f"{path} is there already; a seal is never written over another") from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        begun.unlink(missing_ok=True)  # of a writer that died
+        with os.fdopen(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        begun.rename(path)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+
+
+def _begun(path: Path) -> Path:
+    return path.with_name(f".{path.name}.unfinished")
 
 
 def read_seal(uri: str, key: bytes | None = None) -> Needles:
@@ -85,12 +92,15 @@ def keyed_hashes(key: bytes, hashes: NDArray[Any]) -> NDArray[np.uint64]:
 
 
 def destroy(path: Path) -> None:
-    """Overwrites the file and removes it. On disks that write elsewhere the old blocks may live on until reused."""
-    with path.open("r+b") as file:
-        file.write(bytes(path.stat().st_size))
-        file.flush()
-        os.fsync(file.fileno())
-    path.unlink()
+    """Overwrites the file, and what a writer that died left of it, and removes them. On disks that write elsewhere the
+    old blocks may live on until reused."""
+    for one in (_begun(path), path):
+        if one.exists():
+            with one.open("r+b") as file:
+                file.write(bytes(one.stat().st_size))
+                file.flush()
+                os.fsync(file.fileno())
+            one.unlink()
 
 
 # --- as JSON ----------------------------------------------------------------------------------------------------------
@@ -109,6 +119,8 @@ def _as_object(needles: Needles) -> dict[str, Any]:
     }  # fmt: skip
     if needles.key is None:
         value["terms"] = [asdict(term) for term in needles.terms]
+        if needles.sealed is not None:
+            value["sealed"] = {"lake": needles.sealed.lake, "at": needles.sealed.at.isoformat()}
         return value
     patterns = needles.patterns
     tags = np.array([pattern.tag for pattern in patterns], np.uint32)
@@ -126,7 +138,9 @@ def _as_object(needles: Needles) -> dict[str, Any]:
 
 def _plain(value: Mapping[str, Any]) -> Needles:
     terms = tuple(Term(Kind(one["kind"]), one["label"], one["text"]) for one in value["terms"])
-    return Needles(terms, _voices(value), not_searched=dict(value["not_searched"]))
+    said = value.get("sealed")
+    sealed = None if said is None else Sealed(said["lake"], datetime.fromisoformat(said["at"]))
+    return Needles(terms, _voices(value), not_searched=dict(value["not_searched"]), sealed=sealed)
 
 
 def _keyed(value: Mapping[str, Any], key: bytes | None, uri: str) -> Needles:

@@ -7,6 +7,7 @@ takes a child with it, and the object is then searched for words alone, and name
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import multiprocessing
@@ -106,31 +107,34 @@ class ScanWorker:
         return culprit
 
 
-def put_batches(folder: Root, targets: Iterable[Target]) -> list[Task]:
-    """Writes what is to be looked through as batches of half a gigabyte or so; a task for each."""
-    tasks: list[Task] = []
+def put_batches(folder: Root, listing: int, targets: Iterable[Target]) -> Iterator[Task]:
+    """Writes what a listing shows as batches of half a gigabyte or so; a task for each."""
     batch: list[Target] = []
     held = 0
     for target in targets:
         if batch and (held + target.place.size_bytes > _BATCH_BYTES or len(batch) >= _BATCH_OBJECTS):
-            tasks.append(_put(folder, len(tasks), batch))
+            yield _put(folder, listing, batch)
             batch, held = [], 0
         batch.append(target)
         held += target.place.size_bytes
-    return [*tasks, _put(folder, len(tasks), batch)] if batch else tasks
+    if batch:
+        yield _put(folder, listing, batch)
 
 
-def _put(folder: Root, number: int, batch: list[Target]) -> Task:
-    name = f"{number:06d}"
+def _put(folder: Root, listing: int, batch: list[Target]) -> Task:
     lines = [
         json.dumps([one.root.uri, one.place.path, one.place.size_bytes, one.place.state, one.place.version])
         for one in batch
     ]
-    folder.create(f"batches/{name}.jsonl", "\n".join(lines).encode())
+    text = "\n".join(lines).encode()
+    name = f"{listing}-{hashlib.sha256(text).hexdigest()[:24]}"
+    with suppress(AlreadyExists):  # of a listing that was broken off
+        folder.create(f"batches/{name}.jsonl", text)
     return Task(name, float(sum(one.place.size_bytes for one in batch) + len(batch)))
 
 
-def _targets(folder: Root, batch: str) -> Iterator[Target]:
+def targets_of(folder: Root, batch: str) -> Iterator[Target]:
+    """What a batch holds."""
     roots: dict[str, Root] = {}
     for line in folder.read(f"batches/{batch}.jsonl").decode().splitlines():
         uri, path, size, state, version = json.loads(line)
@@ -163,7 +167,7 @@ def _looked(
     work: ScanWork, needles: Needles, batch: str, deadly: tuple[int, ...], in_hand: Path
 ) -> Iterator[ScanReport]:
     walker = Walker(needles, work.without)
-    for number, target in enumerate(_targets(Root(work.folder_uri), batch)):
+    for number, target in enumerate(targets_of(Root(work.folder_uri), batch)):
         in_hand.write_text(str(number))
         is_deadly = number in deadly
         part = look_at(walker, target, work.expectations, work.without, words_only=is_deadly)

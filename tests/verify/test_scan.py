@@ -8,6 +8,7 @@ import json
 import lzma
 import os
 import signal
+from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner
@@ -18,14 +19,16 @@ from pipelines.engines.contract import Settings
 from pipelines.engines.local import run as run_locally
 from pipelines.snapshot import take_snapshot
 from pipelines.verify import openers, walk
+from pipelines.verify import scan as scans
+from pipelines.verify.listings import scan_on
 from pipelines.verify.needles import Kind, Needles, Term
 from pipelines.verify.report import ScanReport
-from pipelines.verify.scan import Expectation, folded, scan, surroundings, targets
+from pipelines.verify.scan import Expectation, scan, surroundings
 from pipelines.verify.seal import write_seal
-from pipelines.verify.work import ScanWork, put_batches
+from pipelines.verify.work import ScanWork
 from provoice.cli.main import cli
 from provoice.sealing import seal
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, LakeError, RunStopped
 from tests.builders import ANNA, BEN, Made, write_run
 from tests.consents import given, grant
 
@@ -127,13 +130,11 @@ def test_a_folder_that_is_no_lake_is_refused(tmp_path):
 
 
 def by_engine(lake, tmp_path, needles, run=run_locally):
-    folder = Root(str(tmp_path / "work"))
-    write_seal(tmp_path / "a.seal", needles)
+    if not (tmp_path / "a.seal").exists():
+        write_seal(tmp_path / "a.seal", needles)
     roots, expected = surroundings(lake.root)
-    tasks = put_batches(folder, targets(roots))
-    work = ScanWork(str(tmp_path / "a.seal"), folder.uri, tuple(expected))
-    list(run(tasks, work, Settings(processes=2)))
-    return folded(dict(work.receipts()).values(), roots, needles, frozenset(), 0.0)
+    work = ScanWork(str(tmp_path / "a.seal"), str(tmp_path / "work"), tuple(expected))
+    return scan_on(run, Settings(processes=2), roots, needles, work, {"of": "a test"})
 
 
 def test_an_engine_finds_what_is_found_in_one_process(lake, tmp_path, monkeypatch):
@@ -146,6 +147,93 @@ def test_an_engine_finds_what_is_found_in_one_process(lake, tmp_path, monkeypatc
         there.size_bytes,
         there.unpacked_bytes,
     )
+
+
+def test_a_scan_that_was_broken_off_goes_on_with_what_has_no_receipt(lake, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.verify.work._BATCH_OBJECTS", 10)
+    needles = seal(lake, ["anna"])
+
+    def breaking(tasks, work, settings):
+        yield from run_locally(tasks[:1], work, settings)
+        raise RunStopped("the machine went away")
+
+    with pytest.raises(RunStopped):
+        by_engine(lake, tmp_path, needles, run=breaking)
+    asked = []
+
+    def noting(tasks, work, settings):
+        asked.extend(task.name for task in tasks)
+        return run_locally(tasks, work, settings)
+
+    begun = datetime.now(UTC)
+    lake.root.create("logs/later.log", WORD.text.encode())  # came after the listing
+    report = by_engine(lake, tmp_path, needles, run=noting)
+    receipts = [info.path for info in Root(str(tmp_path / "work")).list("receipts")]
+    assert len(asked) == len(receipts) - 1 > 1
+    assert report.listed_at < begun
+    assert report.objects == scan(lake.root, needles).objects - 1
+    with pytest.raises(ConfigError, match="holds a scan for other needles"):
+        scan_on(run_locally, Settings(), [lake.root], needles, ScanWork("", str(tmp_path / "work")), {"of": "another"})
+
+
+def test_a_folder_that_holds_something_else_is_refused(lake, tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "receipt.json").write_text("{}")
+    with pytest.raises(ConfigError, match="something else than a scan"):
+        by_engine(lake, tmp_path, Needles((WORD,)))
+
+
+def test_what_gets_its_name_while_it_is_looked_for_is_found_under_it(lake, monkeypatch):
+    """A writer finishes its file between the listing of its folder and the look into it."""
+    begun, done = "logs/.provoice-unfinished-00aa11bb22cc33dd", "logs/.a-done"
+    lake.root.create(begun, WORD.text.encode())
+    real = scans.content_of
+
+    def moving(root, place):
+        if place.path == begun:
+            os.rename(root.uri_of(begun), root.uri_of(done))
+        return real(root, place)
+
+    monkeypatch.setattr(scans, "content_of", moving)
+    report = scan(lake.root, Needles((WORD,)))
+    assert [hit.object for hit in report.unexpected] == [lake.root.uri_of(done)]
+    assert (report.vanished, report.is_complete) == (1, True)
+
+
+def test_a_lake_in_which_things_go_away_again_and_again_proves_nothing(lake, monkeypatch):
+    real = scans.content_of
+
+    def coming_and_going(root, place):
+        if place.path.startswith("logs/"):
+            root.delete(place.path)
+            root.create(f"{place.path}-and-on", b"nothing in it")
+        return real(root, place)
+
+    lake.root.create("logs/on", b"nothing in it")
+    monkeypatch.setattr(scans, "content_of", coming_and_going)
+    report = scan(lake.root, Needles((WORD,)))
+    assert (report.is_clean, report.is_complete, report.has_passed) == (True, False, False)
+    assert "went away" in report.not_opened[0].reason
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_looked_through(lake, monkeypatch):
+    lake.root.create("logs/closed-p-12345678", b"")
+    lake.root.create("logs/open", WORD.text.encode())
+    real = scans.content_of
+
+    def refusing(root, place):
+        if place.path.startswith("logs/closed"):
+            raise LakeError(f"{root.uri_of(place.path)}: permission denied") from PermissionError(13, "denied")
+        return real(root, place)
+
+    monkeypatch.setattr(scans, "content_of", refusing)
+    subject = Term(Kind.SUBJECT, "subject 1", "p-12345678")
+    report = scan(lake.root, Needles((WORD, subject)))
+    assert [one.object.rpartition("/")[2] for one in report.not_opened] == ["closed-‹subject 1›"]
+    assert "permission denied" in report.not_opened[0].reason
+    assert subject.text not in report.model_dump_json()
+    assert {hit.label for hit in report.unexpected} == {"subject 1", "text 1"}
+    assert not report.has_passed
 
 
 @pytest.mark.long
