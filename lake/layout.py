@@ -104,6 +104,21 @@ def release_croissant_path(name: str, version: int) -> str:
     return f"{release_folder(name, version)}/croissant.json"
 
 
+def audit_rows_path(name: str, version: int, sha256: str) -> str:
+    """Within the ledger's root: who is in a release, and on which permission."""
+    return f"audit/{name}/{version}/rows-{sha256[:_DIGEST_CHARS]}.parquet"
+
+
+def notice_path(name: str) -> str:
+    """Within the ledger's root: what a user of a release is told."""
+    return f"notices/{name}.json"
+
+
+def sent_notice_path(name: str) -> str:
+    """Beside a notice, once a webhook has taken it."""
+    return f"notices/{name}.sent.json"
+
+
 def erasure_folder(number: int) -> str:
     """Within the ledger's root: what an erasure of several steps must know to go on."""
     return f"erasures/{number:06d}"

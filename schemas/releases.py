@@ -71,6 +71,8 @@ class Replaced(Frozen):
     reason: str
     erasure: int | None = None
     """The number of the erasure that replaced it."""
+    audit: StoredObject | None = None
+    """Its audit rows, where its record names none; within the ledger's root."""
     replaced_at: Instant
 
 
@@ -100,6 +102,8 @@ class ReleaseRecord(Frozen):
     """By accent, gender and subject, from candidates to chosen; subjects, each one person, by how much of theirs is
     chosen."""
     index: tuple[StoredObject, ...] = ()
+    audit: StoredObject | None = None
+    """Its audit rows, within the ledger's root; None for releases that were made before there were any."""
     demands: Demands = Demands()
     created_at: Instant
     replaces: Lineage | None = None
@@ -112,7 +116,7 @@ class ReleaseRecord(Frozen):
     def digest(self) -> str:
         """What `sha256` must be."""
         # What records of earlier versions cannot have must not change their digest.
-        since = set() if self.replaces is not None else {"replaces"}
+        since = {name for name in ("replaces", "audit") if getattr(self, name) is None}
         content = self.model_dump(mode="json", exclude={"sha256", *since})
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
