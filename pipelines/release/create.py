@@ -21,7 +21,6 @@ from lake.releases import create_release, newest_version, put_index_part, read_r
 from pipelines.export.croissant import croissant_of_release
 from pipelines.release.account import added, allowed, attrition, by_reason, numbered, share
 from pipelines.release.audit import write_audit_rows
-from pipelines.release.audit import write_audit_rows
 from pipelines.release.index import Span, spans, stale_names, write_part
 from pipelines.release.ledger import ledger_tables, people_in
 from pipelines.release.select import Receipt, Selector, Task
