@@ -5,7 +5,7 @@
     batches/, receipts/      what is to be looked through, and what was found
 
 What goes away before it is looked at may lie elsewhere by now, under the name that a writer gave it in the end. So the
-roots are listed again, and what is new is looked through, until nothing goes away meanwhile.
+roots are listed again, and what is new is looked through, until nothing goes away meanwhile; five times at most.
 """
 
 from __future__ import annotations
@@ -43,15 +43,16 @@ def scan_on(
     folder = Root(work.folder_uri)
     listed_at = _begin(folder, asked)
     parts: dict[str, ScanReport] = {}
+    last: dict[str, ScanReport] = {}
     for number in range(LISTINGS):
         tasks = _listed(folder, number)
         if tasks is None:
             tasks = _list(folder, number, targets(roots, work.without, _looked_at(folder, parts)))
-        parts |= _looked(engine, settings, work, tasks, show, len(parts))
-        gone = sum(len(parts[task.name].gone) for task in tasks)
-        if not gone:
-            return folded(parts.values(), roots, needles, work.without, listed_at)
-    return folded([*parts.values(), still_moving(gone, roots)], roots, needles, work.without, listed_at)
+        last = _looked(engine, settings, work, tasks, show, len(parts))
+        parts |= last
+        if not any(part.gone for part in last.values()):
+            break
+    return folded([*parts.values(), *still_moving(last.values(), roots)], roots, needles, work.without, listed_at)
 
 
 def clear(folder: Root) -> None:

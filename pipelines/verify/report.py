@@ -60,6 +60,8 @@ class ScanReport(Frozen):
     sound_s: float = 0.0
     vanished: int = 0
     """Objects that were listed and gone when they were to be read; what is there since then is listed once more."""
+    vanished_named: int = 0
+    """Of these, how many under another name than one that a writer gives what it has not finished."""
     gone: tuple[int, ...] = ()
     """Of one part: which these were, by hashes of their places."""
     listed_at: datetime | None = None
@@ -90,13 +92,13 @@ class ScanReport(Frozen):
         return self.is_clean and self.is_complete and not self.is_keyed
 
 
+_ADDED = ("objects", "size_bytes", "unpacked_bytes", "sounds", "sound_s", "vanished", "vanished_named")
+
+
 def merged(parts: Iterable[ScanReport], **said: Any) -> ScanReport:
     """The parts of one scan as one, in an order of their own."""
     every = list(parts)
-    totals = {
-        name: sum(getattr(part, name) for part in every)
-        for name in ("objects", "size_bytes", "unpacked_bytes", "sounds", "sound_s", "vanished")
-    }
+    totals = {name: sum(getattr(part, name) for part in every) for name in _ADDED}
     hits = sorted((hit for part in every for hit in part.hits), key=lambda hit: (hit.object, hit.inside, hit.offset))
     missed = sorted((one for part in every for one in part.not_opened), key=lambda one: (one.object, one.inside))
     found = {

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from lake.local_create import is_unfinished
 from lake.storage import Missing, Root
 from pipelines.verify.needles import Kind, Needles
 from pipelines.verify.places import Place, content_of, places
@@ -60,9 +61,9 @@ def scan(
     """Looks for `needles` in everything below a lake's root and its ledger's, and `also` elsewhere, in this process.
 
     What goes away before it is looked at may lie elsewhere by now (a file that got its name): so the roots are listed
-    again, until nothing does. `without` switches detectors off, for tests. Raises ConfigError where `root` is no lake,
-    LakeError where the store will not list what it holds, or does not answer. `pipelines.verify.listings` does the same
-    on any engine.
+    again until nothing does, five times at most. `without` switches detectors off, for tests. Raises ConfigError where
+    `root` is no lake, LakeError where the store will not list what it holds, or does not answer.
+    `pipelines.verify.listings` does the same on any engine.
     """
     listed_at = datetime.now(UTC)
     off = frozenset(without)
@@ -73,27 +74,31 @@ def scan(
     parts: list[ScanReport] = []
     known: set[int] = set()
     done = 0
+    last: list[ScanReport] = []
     for _ in range(LISTINGS):
-        gone: set[int] = set()
+        last = []
         for target in targets(roots, off, known):
-            part = look_at(walker, target, expected, off)
-            parts.append(part)
+            last.append(look_at(walker, target, expected, off))
             known.add(target.place.hashed(target.root))
-            gone.update(part.gone)
-            done += part.size_bytes
-            report(len(parts), done)
+            done += last[-1].size_bytes
+            report(len(parts) + len(last), done)
+        parts += last
+        gone = {one for part in last for one in part.gone}
         known -= gone
         if not gone:
             break
-    else:
-        parts.append(still_moving(len(gone), roots))
-    return folded(parts, roots, needles, off, listed_at)
+    return folded([*parts, *still_moving(last, roots)], roots, needles, off, listed_at)
 
 
-def still_moving(count: int, roots: Sequence[Root]) -> ScanReport:
-    """What is said where objects went away in every listing: what was in them may lie elsewhere by now."""
-    reason = f"{count} objects went away before they were looked at, in each of {LISTINGS} listings; scan once more"
-    return ScanReport(not_opened=(NotOpened(object=roots[0].uri, reason=reason),))
+def still_moving(last: Iterable[ScanReport], roots: Sequence[Root]) -> Iterator[ScanReport]:
+    """What is said where even in the `last` listing objects went away: what was in them may lie elsewhere by now.
+
+    A file that a writer has not finished is no sign of that: in the last listing, it was begun after the first.
+    """
+    count = sum(part.vanished_named for part in last)
+    if count:
+        reason = f"{count} objects went away before they were looked at, in each of {LISTINGS} listings; scan once more"
+        yield ScanReport(not_opened=(NotOpened(object=roots[0].uri, reason=reason),))
 
 
 def folded(
@@ -180,6 +185,7 @@ def look_at(
         hits=tuple(marked), not_opened=tuple(missed), objects=int(place.state != "folder"),
         size_bytes=size_bytes, unpacked_bytes=seen.unpacked_bytes, sounds=seen.sounds,
         sound_s=round(seen.sound_s, 3), vanished=len(gone), gone=gone,
+        vanished_named=len(gone) * (not is_unfinished(place.path)),
     )  # fmt: skip
 
 
