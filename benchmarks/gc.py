@@ -110,7 +110,8 @@ class _MadeUp(Root):
 
 def sweep(folder: str, objects: int, commits: int) -> None:
     """A dry run, by stages."""
-    from pipelines.gc import Wanted, gc
+    from pipelines.gc import gc
+    from pipelines.gc_account import Wanted
 
     root = _MadeUp(folder)
     root.objects, root.commits = objects, commits

@@ -12,18 +12,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from lake.lake import Lake
-from lake.parquet_sql import open_duckdb, quoted, reading
+from lake.parquet_sql import files, open_duckdb, quoted, reading
 from lake.reader import LakeReader
+from lake.snapshots import newest_snapshot
 from lake.storage import ObjectInfo, Root
 from pipelines import gc_superseded, gc_uploads
-from pipelines.gc_grace import Grace, settled, store_now
+from pipelines.gc_account import EXAMPLES, Account, Amount, Superseded, Wanted
+from pipelines.gc_grace import settled, store_now
 from pipelines.gc_names import Kind, Small
 from pipelines.gc_survey import Listing, Records, list_lake, load, read_records
 from pipelines.gc_verdict import JUDGED, SmallVerdicts, in_force
@@ -38,68 +39,6 @@ _MEMORY = "400MB"
 """Of DuckDB, which spills beyond."""
 _AT_ONCE = 16
 _CHUNK = 1_000
-_EXAMPLES = 3
-
-
-@dataclass
-class Amount:
-    """Some objects; `size_bytes` is 0 where it is not known (an unfinished upload)."""
-
-    objects: int = 0
-    size_bytes: int = 0
-    examples: list[str] = field(default_factory=list)
-
-    def add(self, uri: str, size_bytes: int) -> None:
-        self.objects += 1
-        self.size_bytes += size_bytes
-        if len(self.examples) < _EXAMPLES:
-            self.examples.append(uri)
-
-
-@dataclass
-class Superseded:
-    """Units of which newer runs replaced everything."""
-
-    collected: int = 0
-    """Those whose objects go."""
-    released: int = 0
-    """Those that stay, for a release names one of their shards."""
-    waiting: int = 0
-    """Those that stay for now: what replaced them is younger than the grace, explores, or is to be tried again."""
-
-
-@dataclass
-class Account:
-    """What was deleted, or would be; and what is left alone, and why."""
-
-    grace: Grace
-    is_deleted: bool
-    swept: dict[Kind, Amount] = field(default_factory=dict)
-    young: Amount = field(default_factory=Amount)
-    waiting: Amount = field(default_factory=Amount)
-    """Old, and named by nobody; but whoever goes on where another stopped may find it and name it."""
-    foreign: Amount = field(default_factory=Amount)
-    """In our folders, under names that are not ours."""
-    superseded: Superseded | None = None
-    wall_s: float = 0.0
-
-    @property
-    def objects(self) -> int:
-        return sum(amount.objects for amount in self.swept.values())
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(amount.size_bytes for amount in self.swept.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a person asks for."""
-
-    is_sure: bool = False
-    """Delete; else only say what would be deleted, and write nothing."""
-    superseded: bool = False
-    grace_s: float | None = None
 
 
 Report = Callable[[str, int], None]
@@ -155,6 +94,7 @@ class _Sweep:
             late = self._seal(connection, records)
             if records.folded.replaced or (self.account.superseded and self.account.superseded.collected):
                 snapshot(self.lake)  # before their objects go, no reader may be shown rows of units that were collected
+                self._spare(connection)
             self._each("deleted", small, lambda one: one[0].delete(one[1].path))
             self._each("ended", old, gc_uploads.abort)
             self._each("deleted", _unnamed(connection, late), self.lake.root.delete)
@@ -197,13 +137,31 @@ class _Sweep:
         account.foreign = Amount(listing.foreign, listing.foreign_bytes)
         query = (
             "select if(verdict = 'sealed', 'swept', verdict) as v, count(*), sum(size_bytes)::bigint, "
-            f"min(path, {_EXAMPLES}) from judged group by v"
+            f"min(path, {EXAMPLES}) from judged group by v"
         )
         for verdict, objects, size_bytes, paths in connection.execute(query).fetchall():
             amount = self._swept("unit") if verdict == "swept" else getattr(account, verdict)
             amount.objects += objects
             amount.size_bytes += size_bytes
             amount.examples += [self.lake.root.uri_of(path) for path in paths]
+
+    def _spare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Leaves to the next gc what the newest snapshot still names: a listing that was behind hid from it that a unit
+        was collected, and readers follow the snapshot."""
+        newest = newest_snapshot(self.lake)
+        if newest is None:
+            return
+        held = files([self.lake.root.uri_of(newest.commits.path)])
+        connection.execute(f"create table held as select o.path as path from (select unnest(objects) as o from {held})")
+        spared = "verdict in ('swept', 'sealed') and path in (from held)"
+        ((count, size_bytes),) = connection.execute(
+            f"select count(*), coalesce(sum(size_bytes), 0)::bigint from judged where {spared}"
+        ).fetchall()
+        if count:
+            connection.execute(f"update judged set verdict = 'waiting' where {spared}")
+            for amount, sign in ((self._swept("unit"), -1), (self.account.waiting, 1)):
+                amount.objects += sign * count
+                amount.size_bytes += sign * size_bytes
 
     def _seal(self, connection: duckdb.DuckDBPyConnection, records: Records) -> set[tuple[str, str]]:
         """Ends the hold of closed runs on units of which objects lie there; units that were committed meanwhile."""

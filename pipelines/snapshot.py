@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from lake.lake import Lake
 from lake.merging import SMALL_BYTES, Merger, group_of, row_groups
 from lake.runs import list_runs
 from lake.snapshots import create_snapshot, newest_snapshot, next_number, put_file
-from pipelines.snapshot_commits import Folded, fold, write_commits
+from pipelines.snapshot_commits import Folded, Unit, fold, write_commits
 from pipelines.snapshot_rows import moves, read_parts
 from schemas.errors import AlreadyExists, LakeError
 from schemas.records import RunRecord, StoredObject
@@ -49,15 +49,18 @@ def take_snapshot(lake: Lake) -> SnapshotHead | None:
     return newest_snapshot(lake)
 
 
-def snapshot(lake: Lake) -> Taken:
+def snapshot(lake: Lake, known: Mapping[Unit, int] | None = None) -> Taken:
     """Makes a snapshot if anything has come since the last. Raises LakeError.
+
+    `known`: units and the generation that the caller has seen of each, for a listing may be behind, and who is about to
+    delete what an earlier generation names must not leave a snapshot that still holds it.
 
     It sorts on this machine's disk, in the folder for temporary files: some gigabytes for a file of two million rows.
     """
     began = time.monotonic()
     for _ in range(_RACES):
         try:
-            return _snapshot(lake, began)
+            return _snapshot(lake, known or {}, began)
         except AlreadyExists:
             continue  # another has the number: read what it folded, and start over
         except OSError as error:
@@ -66,14 +69,14 @@ def snapshot(lake: Lake) -> Taken:
     raise LakeError(f"{lake.root.uri}: others took the snapshot's number again and again; start the command once more")
 
 
-def _snapshot(lake: Lake, began: float) -> Taken:
+def _snapshot(lake: Lake, known: Mapping[Unit, int], began: float) -> Taken:
     # Before the first commit is read: of two snapshots the one with the higher number has looked later.
     number = next_number(lake)
     previous = newest_snapshot(lake)
     runs = list_runs(lake)
     with tempfile.TemporaryDirectory(prefix="provoice-snapshot-") as name:
         folder = Path(name)
-        folded = fold(lake, previous, runs, folder)
+        folded = fold(lake, previous, runs, folder, known)
         if not folded.commits and (previous is None or previous.runs == folded.runs):
             return _taken(previous, None, folded, began)
         path = folder / "commits.parquet"

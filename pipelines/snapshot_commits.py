@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _COMMIT_BYTES = 4 << 10  # a guess, which only bounds how many are read at a time
+
+
+Unit = tuple[str, str]
+"""Run and unit."""
 
 
 @dataclass
@@ -42,26 +47,42 @@ class Folded:
                     yield from (StoredObject(**stored) for stored in objects if stored["kind"] == kind)
 
 
-def fold(lake: Lake, previous: SnapshotHead | None, runs: Sequence[RunRecord], folder: Path) -> Folded:
-    """Lists the commits of every run, and reads those that `previous` does not hold in this generation.
+def fold(
+    lake: Lake,
+    previous: SnapshotHead | None,
+    runs: Sequence[RunRecord],
+    folder: Path,
+    seen: Mapping[Unit, int] | None = None,
+) -> Folded:
+    """Lists the commits of every run, and reads those that `previous` does not hold in this generation. `seen`:
+    generations that are there whether a listing shows them or not.
 
     Closed runs are listed too: a worker that was late, and every erasure, adds to them. Of each run it holds the names
     of its units, about 200 bytes each.
     """
     folded = Folded(folder / "new-commits.parquet")
+    of_run: dict[str, dict[str, int]] = {}
+    for (run_id, unit_id), generation in (seen or {}).items():
+        of_run.setdefault(run_id, {})[unit_id] = generation
     with Spool(folded.path, COMMITS_SCHEMA) as spool:
-        found = [_fold_run(lake, previous, run, folded.replaced, spool) for run in runs]
+        found = [_fold_run(lake, previous, run, of_run.get(run.run_id, {}), folded.replaced, spool) for run in runs]
     folded.runs = tuple(run for run in found if run.commits or run.is_closed)
     folded.commits = spool.rows
     return folded
 
 
 def _fold_run(
-    lake: Lake, previous: SnapshotHead | None, run: RunRecord, replaced: dict[int, set[str]], spool: Spool
+    lake: Lake,
+    previous: SnapshotHead | None,
+    run: RunRecord,
+    seen: Mapping[str, int],
+    replaced: dict[int, set[str]],
+    spool: Spool,
 ) -> FoldedRun:
     known = _known(lake, previous, run)
     newest: dict[str, int] = {}
-    for unit_id, generation, _ in list_commits(lake, run.run_id):
+    listed = ((unit_id, generation) for unit_id, generation, _ in list_commits(lake, run.run_id))
+    for unit_id, generation in chain(listed, seen.items()):
         if generation > max(known.get(unit_id, -1), newest.get(unit_id, -1)):
             newest[unit_id] = generation
     if again := newest.keys() & known.keys():

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from lake.lake import Lake
-from pipelines.gc import Account, Amount, Superseded, Wanted, gc
+from pipelines.gc import gc
+from pipelines.gc_account import Account, Amount, Superseded, Wanted
 from provoice.words import hours, several, size
 from schemas.errors import ConfigError
 

@@ -10,7 +10,8 @@ from lake.lake import Lake
 from lake.reader import LakeReader
 from lake.releases import index_table, list_releases
 from lake.snapshots import newest_snapshot
-from pipelines.gc import Account, Wanted, gc
+from pipelines.gc import gc
+from pipelines.gc_account import Account, Wanted
 from tests.histories import answers
 
 HEX = "0123456789abcdef" * 4

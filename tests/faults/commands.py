@@ -18,8 +18,8 @@ from pipelines import ledger_import
 from pipelines.config import load_config
 from pipelines.erase.erase import Wanted as Erased
 from pipelines.erase.erase import erase
-from pipelines.gc import Wanted as Swept
 from pipelines.gc import gc
+from pipelines.gc_account import Wanted as Swept
 from pipelines.release.create import Wanted, create
 from pipelines.run import Request, execute, start
 from pipelines.snapshot import snapshot

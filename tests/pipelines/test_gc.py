@@ -15,7 +15,8 @@ from lake.lake import Lake
 from lake.runs import list_runs, revise_run
 from lake.storage import Root
 from pipelines import gc as gc_module
-from pipelines.gc import Wanted, gc
+from pipelines.gc import gc
+from pipelines.gc_account import Wanted
 from pipelines.snapshot import snapshot, take_snapshot
 from schemas.errors import AlreadyExists, ConfigError, LakeError
 from schemas.records import Commit, Counts, StoredObject

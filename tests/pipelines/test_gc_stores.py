@@ -11,7 +11,8 @@ import pytest
 from lake.lake import Lake
 from lake.storage import Root
 from pipelines import gc_uploads
-from pipelines.gc import Wanted, gc
+from pipelines.gc import gc
+from pipelines.gc_account import Wanted
 from pipelines.gc_grace import store_now
 from pipelines.snapshot import take_snapshot
 from schemas.errors import LakeError

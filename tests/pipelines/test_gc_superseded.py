@@ -18,9 +18,10 @@ from lake.reader import LakeReader
 from lake.runs import list_runs, plan_batches
 from lake.snapshots import newest_snapshot, read_snapshot
 from lake.storage import Missing, Root
-from pipelines import gc_superseded
-from pipelines.gc import Wanted, gc
-from pipelines.snapshot import take_snapshot
+from pipelines import gc_superseded, snapshot_commits
+from pipelines.gc import gc
+from pipelines.gc_account import Wanted
+from pipelines.snapshot import snapshot, take_snapshot
 from provoice.status import standings
 from schemas.errors import LakeError, Reason
 from schemas.ledger import EventType
@@ -281,6 +282,36 @@ def test_plain_gc_finishes_a_collection_that_died_before_its_snapshot(replaced):
     assert sweep(replaced).swept["unit"].objects == 3
     assert counted(replaced) == before
     check_promises(replaced)
+
+
+def test_what_the_newest_snapshot_still_names_is_left_where_a_listing_hid_the_collection_from_it(replaced, monkeypatch):
+    real, asked = snapshot_commits.list_commits, []
+
+    def behind(lake, run_id):
+        asked.append(run_id)
+        is_last = asked.count("old") == 3  # the snapshot before, the survey, the snapshot after
+        return (one for one in real(lake, run_id) if not (is_last and one[1]))
+
+    monkeypatch.setattr(snapshot_commits, "list_commits", behind)
+    account = sweep(replaced, superseded=True)
+    assert asked.count("old") == 3
+    assert (account.superseded.collected, account.swept["unit"].objects, account.waiting.objects) == (1, 0, 3)
+    check_promises(replaced)
+    monkeypatch.undo()
+    assert sweep(replaced).swept["unit"].objects == 3
+    check_promises(replaced)
+
+
+def test_a_snapshot_holds_the_generation_that_its_maker_knows_of_and_no_listing_shows(replaced, monkeypatch):
+    take_snapshot(replaced)
+    (unit,) = [(c.run_id, c.unit_id) for n, c in units(replaced, "old").items() if n == 0]
+    list(gc_superseded.collect(replaced, [unit], later()))
+    real = snapshot_commits.list_commits
+    monkeypatch.setattr(snapshot_commits, "list_commits", lambda *at: (one for one in real(*at) if not one[1]))
+    snapshot(replaced, {unit: 1})
+    held = [commit for _, commit in LakeReader(replaced).commits if (commit.run_id, commit.unit_id) == unit]
+    assert [(commit.generation, commit.objects) for commit in held] == [(1, ())]
+    assert snapshot(replaced).commits_folded == 0, "a later one does not go back"
 
 
 def test_a_store_that_fails_is_said_in_one_line(replaced, monkeypatch):
