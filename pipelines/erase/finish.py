@@ -13,22 +13,14 @@ from lake.lake import Lake
 from lake.storage import Root
 from pipelines.erase import closure as closures
 from pipelines.erase.announce import announce
-from pipelines.erase.certificate import (
-    Certificate,
-    Clocks,
-    Remaining,
-    copies_of,
-    digests_of,
-    exceptions_of,
-    issue,
-    replaced_releases,
-)
+from pipelines.erase.certificate import Certificate, Clocks, Remaining, issue
 from pipelines.erase.clock import Clock
 from pipelines.erase.kept import purge_lake, purge_paths
 from pipelines.erase.outcome import Outcome
 from pipelines.erase.raw import Raw, delete_raw
 from pipelines.erase.record import Erasure, Finished, Looked
 from pipelines.erase.subjects import withdrawn_at
+from pipelines.erase.told import copies_of, digests_of, exceptions_of, replaced_releases
 from schemas.ledger import EventType
 
 if TYPE_CHECKING:

@@ -72,3 +72,26 @@ def scan_command(
         raise SystemExit(REFUSED)
     if not report.is_complete:
         raise SystemExit(BROKEN)
+
+
+@command.command(name="verify")
+@click.argument("lake_uri", metavar="LAKE")
+@click.option(
+    "--certificate", metavar="NUMBER", type=click.IntRange(min=1), help="This certificate alone; default: all."
+)
+@click.option("--key", metavar="FILE", help="The public key (PEM, Ed25519) with which certificates must be signed.")
+@click.option("--bytes", "reads_bytes", is_flag=True, help="Read every object that a certificate names, to the byte.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def verify_command(lake_uri: str, certificate: int | None, key: str | None, reads_bytes: bool, as_json: bool) -> None:
+    """Say whether what was certified and recorded still holds. Exit code 1: something does not.
+
+    \b
+    provoice audit verify LAKE
+    provoice audit verify LAKE --certificate 3 --key certificates.pub.pem
+    """
+    from provoice.audit_verify import Asked, verify_text
+
+    text, holds = verify_text(Asked(lake_uri, certificate, key, reads_bytes), as_json=as_json)
+    click.echo(text, nl=False)
+    if not holds:
+        raise SystemExit(BROKEN)
