@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from lake.lake import Lake
 from pipelines.erase.check import check_certificates
 from pipelines.findings import Finding
+from pipelines.release.proof import check_audit_rows
 from provoice.words import several
 
 
@@ -31,7 +32,11 @@ def _certificates(lake: Lake, asked: Asked) -> Iterator[Finding]:
     yield from check_certificates(lake, asked.certificate, asked.key, reads_bytes=asked.reads_bytes)
 
 
-CHECKS: tuple[Check, ...] = (_certificates,)
+def _audit_rows(lake: Lake, _asked: Asked) -> Iterator[Finding]:
+    yield from check_audit_rows(lake)
+
+
+CHECKS: tuple[Check, ...] = (_certificates, _audit_rows)
 """In the order in which they are told; the first alone where one certificate is asked for."""
 
 
