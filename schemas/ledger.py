@@ -28,6 +28,14 @@ class EventType(StrEnum):
     """Somebody opened a release for training."""
     USED = "used"
     """Something was trained on a release."""
+    ACKNOWLEDGED = "acknowledged"
+    """Whoever answers for such a use has read the notice that `note` names."""
+    RETIRING = "retiring"
+    """A model is to be retired, for somebody in it has taken back what they allowed."""
+    RETIRED = "retired"
+    """A model is not used any more."""
+    EXEMPTED = "exempted"
+    """A model stays in use although somebody in it has taken that back; `note` says why."""
     ERASURE_STARTED = "erasure_started"
     """Everything that was made from a person's voice is being removed."""
     ERASED = "erased"
@@ -48,7 +56,11 @@ class ReleaseRef(Frozen):
     ledger_position: int
 
 
-_ABOUT_RELEASES = frozenset({EventType.OPENED, EventType.USED})
+ABOUT_RELEASES = frozenset({EventType.OPENED, EventType.USED, EventType.ACKNOWLEDGED})
+"""These name a release and who answers for what was done with it."""
+ABOUT_MODELS = frozenset({EventType.RETIRING, EventType.RETIRED, EventType.EXEMPTED})
+"""These move a model that was registered by `used` from one state to another."""
+_SAYS_WHAT = frozenset({EventType.ACKNOWLEDGED, EventType.EXEMPTED})
 
 
 class Event(Frozen):
@@ -88,9 +100,14 @@ class Event(Frozen):
         elif self.type is EventType.VOCABULARY:
             if self.vocabulary is None:
                 raise ValueError("a `vocabulary` event carries its `vocabulary`")
-        elif self.type in _ABOUT_RELEASES:
+        elif self.type in ABOUT_RELEASES:
             if self.release is None or not self.owner:
                 raise ValueError(f"a `{self.type}` event names its release and owner")
+        elif self.type in ABOUT_MODELS:
+            if not self.model or not self.owner:
+                raise ValueError(f"a `{self.type}` event names its model and owner")
         elif self.subject_id is None:
             raise ValueError(f"a `{self.type}` event names its subject_id")
+        if self.type in _SAYS_WHAT and not self.note:
+            raise ValueError(f"a `{self.type}` event says in `note` which notice it is about, or why")
         return self

@@ -22,7 +22,7 @@ from lake.storage import Root
 from schemas.consent import TERMS, DataScope, Grant
 from schemas.consent_tables import EVENTS_SCHEMA
 from schemas.errors import ConsentError, LakeError
-from schemas.ledger import ENDS_GRANT, Event, EventType, ReleaseRef
+from schemas.ledger import ABOUT_MODELS, ABOUT_RELEASES, ENDS_GRANT, Event, EventType, ReleaseRef
 from tests.consents import NOW, VOCABULARY, ended, given, grant, rule, spoken
 from transforms.consent import fold
 
@@ -76,10 +76,13 @@ def any_event(draw):
         fields[name] = draw(words if kind is EventType.CATALOGUE_CHANGED else st.none() | words)
     if kind is EventType.VOCABULARY:
         fields["vocabulary"] = VOCABULARY
-    if kind in (EventType.OPENED, EventType.USED):
+    if kind in ABOUT_RELEASES:
         fields["release"] = ReleaseRef(lake="l", name=draw(words), version=3, sha256="ab", ledger_position=2)
-        fields["owner"] = draw(words)
-    is_free = kind in (EventType.CATALOGUE_CHANGED, EventType.VOCABULARY, EventType.OPENED, EventType.USED)
+    if kind in ABOUT_RELEASES | ABOUT_MODELS:
+        fields |= {"owner": draw(words), "model": draw(words)}
+    if kind in (EventType.ACKNOWLEDGED, EventType.EXEMPTED):
+        fields["note"] = draw(words)
+    is_free = kind in {EventType.CATALOGUE_CHANGED, EventType.VOCABULARY} | ABOUT_RELEASES | ABOUT_MODELS
     fields["subject_id"] = draw(st.none() | words if is_free else words)
     fields["grant_id"] = draw(st.none() | words)
     return Event(**fields)

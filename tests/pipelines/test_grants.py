@@ -14,7 +14,7 @@ from pipelines.grants import Lines, events_in, read_events
 from pipelines.import_staging import text_of
 from schemas.consent import TERMS
 from schemas.errors import ConfigError
-from schemas.ledger import EventType
+from schemas.ledger import ABOUT_MODELS, ABOUT_RELEASES, EventType
 from tests.consents import EVIDENCE, NOW, VOCABULARY
 from transforms.consent import fold
 
@@ -135,9 +135,10 @@ def test_an_event_about_no_single_grant_says_when_or_has_an_id(kind, read):
     said = {"type": kind.value, "subject_id": "anna", "source_root": "raw", "source_path": "a.wav"}
     if kind is EventType.VOCABULARY:
         said["vocabulary"] = VOCABULARY.model_dump(mode="json")
-    if kind in (EventType.OPENED, EventType.USED):
-        release = {"lake": "l", "name": "r", "version": 1, "sha256": "0", "ledger_position": 1}
-        said |= {"owner": "the tts team", "release": release}
+    if kind in ABOUT_RELEASES:
+        said["release"] = {"lake": "l", "name": "r", "version": 1, "sha256": "0", "ledger_position": 1}
+    if kind in ABOUT_RELEASES | ABOUT_MODELS:
+        said |= {"owner": "the tts team", "model": "voice-1", "note": "as agreed"}
     assert f"line 1: a `{kind.value}` that names no grant_id says when, in `recorded_at`" in refusal(read, said)
     for more in ({"recorded_at": "2026-05-04T09:30:00Z"}, {"event_id": "letter-17"}, {"grant_id": "g1"}):
         assert read({**said, **more})[0].type is kind
