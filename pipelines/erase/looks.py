@@ -95,8 +95,8 @@ class Looks:
         erase_from_plans(self.lake, touched)
         # From here on: until now a worker may have read the plan as it was.
         until = work_until(self.lake, touched, self.clock.now())
-        self._units(look, touched)
-        snapshot(self.lake)
+        # Told, for a listing may be behind, and no snapshot may hold an earlier generation of what is swept next.
+        snapshot(self.lake, self._units(look, touched))
         replaced = self._releases()
         until = _later(until, again_at) if again_at is not None and again_at > self.clock.now() else until
         swept = self._sweep(is_past=until is None)
@@ -110,21 +110,22 @@ class Looks:
         )
         return self.erasure.write_looked(said)
 
-    def _units(self, look: int, touched: pa.Table) -> None:
+    def _units(self, look: int, touched: pa.Table) -> dict[tuple[str, str], int]:
         """The units' next generations, on the engine that was asked for."""
         units = Closure(self.subjects, touched).units(committed=True)
         if not units:
-            return
+            return {}
         tasks = [Task(task_name(unit), float(_size(self.lake, unit))) for unit in units]
         work = EraseWork(self.lake.root.uri, self.erasure.number, look)
-        done: set[tuple[str, str]] = set()
+        done: dict[tuple[str, str], int] = {}
         with contextlib.closing(engine_named(self.wanted.engine)(tasks, work, self.wanted.settings)) as commits:
             for commit in commits:
-                done.add((commit.run_id, commit.unit_id))
+                done[commit.run_id, commit.unit_id] = commit.generation
                 self.report("units rewritten", len(done))
         self.outcome.units += len(units)
-        if missing := set(units) - done:
+        if missing := set(units) - done.keys():
             raise RunStopped(f"{len(missing)} of {len(units)} units were not rewritten; start the command once more")
+        return done
 
     @property
     def _all(self) -> pa.Table:

@@ -194,7 +194,7 @@ def test_another_erasure_waits_until_this_one_has_come_through(small, monkeypatc
     """Killed after the units were written anew; others are told what to do first, and who goes on ends the same."""
     withdrawn(small, "anna", "ben")
     with monkeypatch.context() as patch:
-        patch.setattr("pipelines.erase.looks.snapshot", lambda _: 1 / 0)
+        patch.setattr("pipelines.erase.looks.snapshot", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             erase(small, Wanted(("anna",)))
     with pytest.raises(ConfigError, match=r"erasure 1 is not finished: provoice erase LAKE --subject anna --yes first"):
