@@ -21,6 +21,8 @@ from pipelines.erase.raw import Raw, delete_raw
 from pipelines.erase.record import Erasure, Finished, Looked
 from pipelines.erase.subjects import withdrawn_at
 from pipelines.erase.told import copies_of, digests_of, exceptions_of, replaced_releases
+from pipelines.notices.notice import read_notices
+from pipelines.notices.tell import tell
 from schemas.ledger import EventType
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ def finish(lake: Lake, erasure: Erasure, touched: pa.Table, outcome: Outcome, cl
     if root.exists(path):  # who went before came so far
         outcome.certificate = root.uri_of(path)
     else:
+        outcome.told = tell(lake, clock.now())
         storage = _raw_and_kept(lake, erasure, touched, outcome, clock.now())
         said = _certificate(lake, erasure, touched, outcome, storage, clock.now())
         outcome.certificate, _ = issue(lake, said)
@@ -43,6 +46,13 @@ def finish(lake: Lake, erasure: Erasure, touched: pa.Table, outcome: Outcome, cl
     announce(lake, erasure.started, EventType.ERASED, clock.now(), path)
     purge_paths(root, [erasure.finish(Finished(finished_at=clock.now()))], clock.now())
     outcome.is_finished = True
+
+
+def _notified_at(lake: Lake, number: int) -> datetime | None:
+    """When the first who trained on a release that this erasure replaced was told; None where nobody had to be."""
+    found = [one.notice for one in read_notices(lake.ledger().root) if one.notice.lake == lake.root.uri]
+    about = (one.issued_at for one in found if one.reason == "erasure" and one.up_to == number)
+    return min(about, default=None)
 
 
 def _looked(erasure: Erasure, outcome: Outcome) -> list[Looked]:
@@ -91,7 +101,7 @@ def _certificate(
         ledger=lake.ledger().root.uri,
         subjects=started.subjects,
         raw=started.raw,
-        clocks=Clocks(denied_at=denied_at, began_at=started.began_at, purged_at=now),
+        clocks=Clocks(denied_at=denied_at, began_at=started.began_at, purged_at=now, notified_at=_notified_at(lake, started.number)),
         looks=len(looked),
         recordings=len(set(touched["recording_id"].to_pylist())),
         sources_erased=sources,

@@ -9,6 +9,7 @@ from datetime import datetime
 from pipelines.engines.contract import Settings
 from pipelines.erase.certificate import Remaining
 from pipelines.erase.record import Erasure
+from pipelines.notices.tell import Told
 
 Report = Callable[[str, int], None]
 """Told what is done, and how many there are of it so far."""
@@ -45,6 +46,8 @@ class Outcome:
     """What lies in our folders under names that are not ours, and cannot be read."""
     young: tuple[str, ...] = ()
     """What somebody may be writing now, and nobody can look into."""
+    told: Told = field(default_factory=Told)
+    """Who trained on a release that was replaced, and was told."""
     certificate: str = ""
     """Where it lies; empty before the end."""
     versions: int = 0
