@@ -18,8 +18,9 @@ from pipelines.engines.contract import Settings
 from pipelines.verify.listings import clear, scan_on
 from pipelines.verify.report import Hit, ScanReport
 from pipelines.verify.scan import Expectation, surroundings
-from pipelines.verify.seal import KEY_VARIABLE, destroy, key_from_environment, keyed, read_seal, write_seal
+from pipelines.verify.seal import key_from_environment, read_seal, write_seal
 from pipelines.verify.work import ScanWork
+from provoice.certify import Finished, check_finish, finish
 from provoice.sealing import seal
 from provoice.words import hours, several, size
 from schemas.errors import ConfigError
@@ -67,12 +68,21 @@ def seal_text(lake_uri: str, subjects: tuple[str, ...], out: str, *, as_json: bo
     return "\n".join(lines) + "\n"
 
 
-def scan_text(asked: Asked, *, as_json: bool) -> tuple[str, ScanReport]:
-    """Scans, and says what was found."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a scan says. `finished`: None where it was not asked to end anything, or may not."""
+
+    text: str
+    report: ScanReport
+    finished: Finished | None = None
+
+
+def scan_text(asked: Asked, *, as_json: bool) -> Told:
+    """Scans, and says what was found; what passes may end what is provisional."""
     lake = Lake.open(asked.lake_uri)
     needles = read_seal(asked.seal_uri, key_from_environment())
-    if asked.finish and needles.is_keyed:
-        raise ConfigError(f"--finish destroys a plain seal, and {asked.seal_uri} is a keyed one")
+    if asked.finish:
+        check_finish(lake, asked.seal_uri, needles)
     also = [Root(uri) for uri in asked.also]
     expectations = [Expectation(Root(uri).uri) for uri in asked.expect]
     roots, expected = surroundings(lake.root, also, expectations)
@@ -86,27 +96,41 @@ def scan_text(asked: Asked, *, as_json: bool) -> tuple[str, ScanReport]:
             lambda done, known: show(f"of {several(known, 'batch', 'batches')} looked through", done),
         )  # fmt: skip
         _quiet(as_json)
-        kept = _finished(asked) if asked.finish and report.is_clean and report.is_complete else ""
+        finished = finish(lake, asked.seal_uri, needles, report) if asked.finish and report.has_passed else None
         clear(folder)
     if as_json:
-        return json.dumps({**report.model_dump(mode="json"), **_verdicts(report)}) + "\n", report
-    return _said(report) + kept, report
+        content = {**report.model_dump(mode="json"), **_verdicts(report), **_finished_object(finished)}
+        return Told(json.dumps(content) + "\n", report, finished)
+    return Told(_said(report) + _ended(asked, finished), report, finished)
 
 
 def _verdicts(report: ScanReport) -> dict[str, bool]:
     return {"is_clean": report.is_clean, "is_complete": report.is_complete, "has_passed": report.has_passed}
 
 
-def _finished(asked: Asked) -> str:
-    """Keeps the keyed needles where there is a key, and destroys the plain ones."""
-    path, key = Path(asked.seal_uri), key_from_environment()
-    said = f"{path} is destroyed; ${KEY_VARIABLE} is not set, so nothing is kept for later scans\n"
-    if key is not None:
-        kept = path.with_name(f"{path.name}.keyed")
-        write_seal(kept, keyed(read_seal(str(path)), key))
-        said = f"{path} is destroyed; {kept} looks again: provoice audit scan {asked.lake_uri} --seal {kept}\n"
-    destroy(path)
-    return said
+def _finished_object(finished: Finished | None) -> dict[str, object]:
+    if finished is None:
+        return {}
+    judged = [{"number": one.number, "certificate": one.uri, "why_not": one.why_not} for one in finished.judged]
+    return {"certificates": judged, "keyed_seal": str(finished.keyed_path), "is_destroyed": finished.is_destroyed}
+
+
+def _ended(asked: Asked, finished: Finished | None) -> str:
+    if finished is None:
+        return ""
+    lines = [
+        f"certificate {one.number} is final: {one.uri}"
+        if one.why_not is None
+        else f"certificate {one.number} stays provisional: {one.why_not}"
+        for one in finished.judged
+    ]
+    kept = finished.keyed_path
+    if finished.is_destroyed:
+        lines.append(f"{asked.seal_uri} is destroyed; {kept} looks again:")
+        lines.append(f"provoice audit scan {asked.lake_uri} --seal {kept}")
+    else:
+        lines.append(f"{asked.seal_uri} is kept: the newest certificate of each of these people must be final first")
+    return "\n".join(lines) + "\n"
 
 
 @contextmanager

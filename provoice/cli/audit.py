@@ -45,9 +45,13 @@ def seal_command(lake_uri: str, subjects: tuple[str, ...], out: str, as_json: bo
 @click.option(
     "--workers", type=click.IntRange(min=1), metavar="N", help="Processes on each machine; default: one per core."
 )
-@click.option("--work", metavar="URI", help="Where workers leave receipts; needed when they run on other machines.")
 @click.option(
-    "--finish", is_flag=True, help="Where nothing is found: keep FILE.keyed for later scans, and destroy FILE."
+    "--work", metavar="URI", help="Where receipts lie, so that a scan can go on; workers on other machines need it."
+)
+@click.option(
+    "--finish",
+    is_flag=True,
+    help="Where nothing is found: make the certificate final, keep FILE.keyed for later scans, and destroy FILE.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The report, as one JSON object.")
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTIONS]")
@@ -57,7 +61,7 @@ def scan_command(
 ) -> None:  # fmt: skip
     """Look for what is sealed in every byte below LAKE and its ledger, without asking the lake what it holds.
 
-    Exit code 4: something was found; 1: nothing, but not everything could be opened.
+    Exit code 4: something was found; 1: nothing, but not everything could be opened, or a certificate is not final yet.
 
     \b
     provoice audit scan LAKE --seal /secure/p-1041.seal --finish
@@ -66,11 +70,11 @@ def scan_command(
     from provoice.audit import Asked, scan_text
 
     asked = Asked(lake_uri, seal_uri, also, expect, engine, workers, work, finish, options)
-    text, report = scan_text(asked, as_json=as_json)
-    click.echo(text, nl=False)
-    if not report.is_clean:
+    told = scan_text(asked, as_json=as_json)
+    click.echo(told.text, nl=False)
+    if not told.report.is_clean:
         raise SystemExit(REFUSED)
-    if not report.is_complete:
+    if not told.report.is_complete or (told.finished is not None and not told.finished.is_destroyed):
         raise SystemExit(BROKEN)
 
 

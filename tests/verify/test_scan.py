@@ -17,6 +17,8 @@ from lake.lake import Lake
 from lake.storage import Root
 from pipelines.engines.contract import Settings
 from pipelines.engines.local import run as run_locally
+from pipelines.erase.certificate import newest_certificate
+from pipelines.erase.erase import Wanted, erase
 from pipelines.snapshot import take_snapshot
 from pipelines.verify import openers, walk
 from pipelines.verify import scan as scans
@@ -24,11 +26,12 @@ from pipelines.verify.listings import scan_on
 from pipelines.verify.needles import Kind, Needles, Term
 from pipelines.verify.report import ScanReport
 from pipelines.verify.scan import Expectation, scan, surroundings
-from pipelines.verify.seal import write_seal
+from pipelines.verify.seal import keyed, write_seal
 from pipelines.verify.work import ScanWork
 from provoice.cli.main import cli
 from provoice.sealing import seal
 from schemas.errors import ConfigError, LakeError, RunStopped
+from tests import erasures
 from tests.builders import ANNA, BEN, Made, write_run
 from tests.consents import given, grant
 
@@ -275,31 +278,81 @@ def provoice(*words: str, key: str | None = None):
     return CliRunner().invoke(cli, [str(word) for word in words], env=environment)
 
 
-def test_from_a_seal_to_a_later_scan(lake, tmp_path):
-    path, key = tmp_path / "dora.seal", "0123456789abcdef0123"
-    write_run(lake, tmp_path, [[Made("d/dora-1.wav", {"dora": None}, 1, text="what only Dora says here")]], run_id="d")
+@pytest.fixture
+def dora(lake, tmp_path, monkeypatch):
+    """Somebody who has taken everything back, sealed before anything of hers is erased; the seal's path."""
+    monkeypatch.setenv("PROVOICE_SUPPRESSION_KEY", erasures.KEY)
+    made = Made("d/dora-1.wav", {"dora": None}, 1, text="what only Dora says here")
+    write_run(lake, tmp_path, [[made]], run_id="d")
+    erasures.withdrawn(lake, "dora")
+    path = tmp_path / "dora.seal"
     assert provoice("audit", "seal", lake.root.uri, "--subject", "dora", "--out", path).exit_code == 0
-    found = provoice("audit", "scan", lake.root.uri, "--seal", path, "--finish", key=key)
-    assert found.exit_code == 4
-    assert "FOUND" in found.stdout
-    assert path.exists()  # it is destroyed by a scan that passes
-    for name in ("dora", "d/dora-1.wav", "what only Dora says"):
-        assert name not in found.stdout
+    return path
 
-    empty = Lake.create_or_open(str(tmp_path / "empty"))
-    passed = provoice("audit", "scan", empty.root.uri, "--seal", path, "--finish", key=key)
-    assert (passed.exit_code, passed.stdout.splitlines()[-2]) == (0, "nothing found")
-    assert not path.exists()
-    later = provoice("audit", "scan", lake.root.uri, "--seal", f"{path}.keyed", "--json", key=key)
+
+def test_from_a_seal_to_a_final_certificate_and_a_later_scan(lake, dora, monkeypatch):
+    key, scanned = "0123456789abcdef0123", ("audit", "scan", lake.root.uri, "--seal")
+    assert erase(lake, Wanted(("dora",))).is_finished
+    lake.root.create("logs/left.log", b"what only Dora says here, in d/dora-1.wav")
+    found = provoice(*scanned, dora, "--finish", key=key)
+    assert (found.exit_code, "FOUND" in found.stdout) == (4, True)
+    for name in ("dora", "d/dora-1.wav", "what only Dora says"):
+        assert name not in found.stdout.replace(str(dora), "")
+    assert (newest_certificate(lake, 1).certificate.status, dora.exists()) == ("provisional", True)
+    lake.root.delete("logs/left.log")
+
+    def dying(_path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("provoice.certify.destroy", dying)
+        assert provoice(*scanned, dora, "--finish", key=key).exit_code != 0
+    final = newest_certificate(lake, 1)
+    assert (final.certificate.status, dora.exists()) == ("final", True)
+
+    passed = provoice(*scanned, dora, "--finish", key=key)
+    assert (passed.exit_code, dora.exists()) == (0, False)
+    assert "certificate 1 is final" in passed.stdout
+    assert newest_certificate(lake, 1) == final
+    assert final.certificate.proof.looked_for["text"] == 1
+
+    lake.root.create("logs/again.log", b"d/dora-1.wav has come back")
+    later = provoice(*scanned, f"{dora}.keyed", "--json", key=key)
     assert later.exit_code == 4
-    assert {hit["kind"] for hit in json.loads(later.stdout)["hits"]} >= {"key", "path", "recording", "subject", "text"}
-    assert provoice("audit", "scan", lake.root.uri, "--seal", f"{path}.keyed").exit_code == 2
+    said = json.loads(later.stdout)
+    again = {(hit["object"], hit["kind"]) for hit in said["hits"] if not hit["is_expected"]}
+    assert again == {(lake.root.uri_of("logs/again.log"), kind) for kind in ("path", "subject")}
+    assert provoice(*scanned, f"{dora}.keyed").exit_code == 2
+
+
+@pytest.mark.usefixtures("dora")
+def test_what_a_scan_cannot_vouch_for_stays_provisional_and_the_seal_stays(lake, tmp_path):
+    key, late = "0123456789abcdef0123", tmp_path / "late.seal"
+    assert erase(lake, Wanted(("dora",))).is_finished
+    assert provoice("audit", "seal", lake.root.uri, "--subject", "dora", "--out", late).exit_code == 0
+    passed = provoice("audit", "scan", lake.root.uri, "--seal", late, "--finish", key=key)
+    assert (passed.exit_code, late.exists()) == (1, True)
+    assert "certificate 1 stays provisional: the seal was made when erasing had begun" in passed.stdout
+
+
+def test_a_scan_that_could_end_nothing_is_not_begun(lake, dora, tmp_path):
+    asked, key = ("audit", "scan", lake.root.uri, "--finish", "--seal"), "0123456789abcdef0123"
+    write_seal(tmp_path / "made.seal", Needles((WORD,)))
+    write_seal(tmp_path / "made.keyed", keyed(Needles((WORD,)), key.encode()))
+    for seal_path, given_key, said in (
+        (dora, None, "set $PROVOICE_AUDIT_KEY"),
+        (dora, key, "has no certificate of dora"),
+        (tmp_path / "made.seal", key, "does not say when"),
+        (tmp_path / "made.keyed", key, "is a keyed one"),
+    ):
+        done = provoice(*asked, seal_path, key=given_key)
+        assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
 
 
 def test_exit_code_1_where_not_all_could_be_opened(lake, tmp_path):
     lake.root.create("shards/r/a.zip", b"PK\x03\x04\x14\0\x01\0\x08\0" + bytes(16) + b"\x01\0\0\0" + b"aXXXX")
     write_seal(tmp_path / "a.seal", Needles((WORD,)))
-    done = provoice("audit", "scan", lake.root.uri, "--seal", tmp_path / "a.seal", "--finish")
+    done = provoice("audit", "scan", lake.root.uri, "--seal", tmp_path / "a.seal")
     assert done.exit_code == 1
     assert "no proof yet" in done.stdout
     assert (tmp_path / "a.seal").exists()
