@@ -32,6 +32,11 @@ def report_path(number: int, sha256: str) -> str:
     return f"{run_folder(number)}/report-{sha256[:_DIGEST_CHARS]}.html"
 
 
+def forecast_path(number: int, sha256: str) -> str:
+    """What a plan foretold, in the folder of the run that would be next."""
+    return f"{run_folder(number)}/forecast-{sha256[:_DIGEST_CHARS]}.json"
+
+
 def shard_path(run_id: str, unit_id: str, sha256: str) -> str:
     return f"shards/{run_id}/{unit_id}-{sha256[:_DIGEST_CHARS]}.tar"
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from pipelines.engines.beam_config import BeamConfig
 from pipelines.engines.ray_config import RayConfig
+from pipelines.forecast.settings import ClusterConfig
 from pipelines.plan import PlanConfig
 from pipelines.sources import SourcesConfig
 from schemas.errors import ConfigError
@@ -109,6 +110,9 @@ class Config(Frozen):
     )
     ray: RayConfig = Field(default=RayConfig(), description="the engine `ray`")
     beam: BeamConfig = Field(default=BeamConfig(), description="the engine `beam`")
+    clusters: dict[str, ClusterConfig] = Field(
+        default_factory=dict, description="clusters that `provoice plan --cluster` knows, by name (docs/planning.md)"
+    )
     max_rejected_ratio: float = Field(
         default=1.0, ge=0, le=1, description="exit code 3 when a larger share of the sources is rejected"
     )
@@ -140,7 +144,9 @@ RECIPE_KEYS = (
     "output",
     "consent",
 )
-SETTING_KEYS = ("sources", "plan", "limits", "engine", "workers", "decoders", "ray", "beam", "max_rejected_ratio")
+SETTING_KEYS = (
+    "sources", "plan", "limits", "engine", "workers", "decoders", "ray", "beam", "clusters", "max_rejected_ratio",
+)  # fmt: skip
 """`plan` decides which utterances share a tar, never an utterance's bytes; what is planned stays as planned."""
 
 

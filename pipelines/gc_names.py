@@ -24,7 +24,7 @@ _SMALL = re.compile(
     r"|releases/(?P<release>[^/]+)/(?P<version>[1-9]\d*)/index/part-\d{5,}-[0-9a-f]{16}\.parquet"
 )
 _KEPT = re.compile(
-    r"runs/\d{6,}/(?:run\.\d+\.json|config\.yaml)|releases/[^/]+/\d+/(?:release|replaced|croissant)\.json"
+    r"runs/\d{6,}/(?:run\.\d+\.json|config\.yaml|forecast-[0-9a-f]{16}\.json)|releases/[^/]+/\d+/(?:release|replaced|croissant)\.json"
 )
 """Records, and what lies beside them under a name of its own: never deleted."""
 

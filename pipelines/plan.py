@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 
 from pipelines.ahead import ahead
 from pipelines.catalogue import Catalogue
+from pipelines.forecast.settings import SampleConfig
 from pipelines.inventory import ListedColumns, columns_of
 from pipelines.plan_done import Done
 from pipelines.plan_intake import Intake, Totals
@@ -74,6 +75,7 @@ class PlanConfig(Frozen):
     sort_memory_bytes: int = Field(
         default=256 << 20, ge=16 << 20, description="memory for sorting, bytes; what does not fit goes through the disk"
     )
+    sample: SampleConfig = Field(default=SampleConfig(), description="what `provoice plan` measures")
 
     @field_validator("bytes_per_s")
     @classmethod

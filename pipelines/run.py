@@ -69,9 +69,12 @@ class Progress:
     report: Callable[[Progress], None]
     committed: int = 0
     counts: Counts = field(default_factory=Counts)
+    newest: Commit | None = None
+    """The commit that came last; None while those of earlier attempts at the run are read."""
 
-    def add(self, commit: Commit) -> None:
+    def add(self, commit: Commit, *, is_new: bool = True) -> None:
         self.committed += 1
+        self.newest = commit if is_new else None
         self.counts = self.counts + commit.counts
         self.report(self)
 
@@ -80,22 +83,29 @@ def start(request: Request, on_listing: Callable[[int], None] | None = None) -> 
     """Resumes the unfinished run of this recipe and these roots, else plans what is left; None: nothing to do."""
     values = recipe(request.config)
     digest = digest_of(values)
-    runs = list_runs(request.lake)
-    _check_roots(request, runs)
-    named = _named(request, runs, digest, values)
-    if named is not None:
-        return Started(named, is_resumed=True)
-    snapshot = newest_snapshot(request.lake)
-    closed = {run.run_id for run in snapshot.runs if run.is_closed} if snapshot else set()
-    for run in reversed(runs):
-        if request.run_id is None and run.run_id not in closed and _is_open(request, run, digest):
-            return Started(run, is_resumed=True)
+    if (run := unfinished(request)) is not None:
+        return Started(run, is_resumed=True)
     for _ in range(_PLAN_RACES):
         try:
             return _plan(request, digest, values, on_listing)
         except AlreadyExists:
             continue  # another planner took the number: read what it planned, and plan again
     raise RunStopped("other planners took the run's number again and again; start the command once more")
+
+
+def unfinished(request: Request) -> RunRecord | None:
+    """The run that this request resumes: the one of its name, else an open one of its recipe and roots. Raises
+    ConfigError for a name or a root that belongs to something else."""
+    values = recipe(request.config)
+    digest = digest_of(values)
+    runs = list_runs(request.lake)
+    _check_roots(request, runs)
+    named = _named(request, runs, digest, values)
+    if named is not None or request.run_id is not None:
+        return named
+    snapshot = newest_snapshot(request.lake)
+    closed = {run.run_id for run in snapshot.runs if run.is_closed} if snapshot else set()
+    return next((r for r in reversed(runs) if r.run_id not in closed and _is_open(request, r, digest)), None)
 
 
 def _check_roots(request: Request, runs: Sequence[RunRecord]) -> None:
@@ -208,7 +218,7 @@ def execute(request: Request, started: Started, report: Callable[[Progress], Non
     progress = Progress(run.units, report)
     decided_at = 0
     for commit in read_commits(lake, run.run_id):
-        progress.add(commit)
+        progress.add(commit, is_new=False)
         decided_at = max(decided_at, commit.ledger_position)
     # A chain alone cannot show that its last segments are gone; a commit that was decided on them can.
     lake.ledger().expect(decided_at)
@@ -269,17 +279,25 @@ def close_run(lake: Lake, run_id: str) -> RunRecord:
 
 def preview(lake_uri: str, config: Config, roots: Sequence[SourceRoot], catalogue: Catalogue | None) -> PlanSummary:
     """What a run would plan. Writes nothing, and a lake that is not there yet counts as an empty one."""
+    with tempfile.TemporaryDirectory(prefix="provoice-plan-") as folder:
+        return previewed(lake_uri, config, roots, catalogue, Path(folder) / "plan.parquet")
+
+
+def previewed(
+    lake_uri: str, config: Config, roots: Sequence[SourceRoot], catalogue: Catalogue | None, path: Path,
+    on_listing: Callable[[int], None] | None = None,
+) -> PlanSummary:  # fmt: skip
+    """As `preview`, with the plan itself in the file `path`: the very bytes that a run would store."""
     done, is_suppressed = None, None
     if Lake.exists(lake_uri):
         lake = Lake.open(lake_uri)
         done = done_sources(lake, list_runs(lake), digest_of(recipe(config)), config.consent)
         suppression = _suppression(lake)
         is_suppressed = suppression.has_path if suppression else None
-    with tempfile.TemporaryDirectory(prefix="provoice-plan-") as folder:
-        return write_plan(
-            roots, catalogue, config.sources, config.plan, Path(folder) / "plan.parquet", done=done, outside=lake_uri,
-            is_suppressed=is_suppressed,
-        )  # fmt: skip
+    return write_plan(
+        roots, catalogue, config.sources, config.plan, path, done=done, outside=lake_uri, on_listing=on_listing,
+        is_suppressed=is_suppressed,
+    )  # fmt: skip
 
 
 def _suppression(lake: Lake) -> Suppression:

@@ -47,22 +47,40 @@ def _request(
     return Request(lake, config, roots, rows, run_id, moved, tuple(options))
 
 
-def run_command(config_name: str, sources: Sequence[str], lake_uri: str, *, as_json: bool, **options: object) -> int:
-    """Runs, shows progress and the account; returns the exit code."""
+def run_command(
+    config_name: str, sources: Sequence[str], lake_uri: str, *, as_json: bool, budget: float | None = None,
+    cluster: str | None = None, prices: str | None = None, **options: object,
+) -> int:  # fmt: skip
+    """Runs, shows progress and the account; returns the exit code. With a budget, measures a sample first."""
     from provoice.progress import showing
+    from provoice.telemetry import telling
 
+    if budget is None and (cluster or prices):
+        raise ConfigError("--cluster and --prices go with --budget; `provoice plan` shows what a run would cost")
     request = _request(config_name, sources, lake_uri, **options)  # type: ignore[arg-type]
+    if budget is not None:
+        from provoice.planning import asked_for, refuse_over_budget
+
+        refuse_over_budget(request, asked_for(cluster, prices, budget), budget)
     began = time.monotonic()
     resume = "resume with: provoice " + " ".join(shlex.quote(word) for word in sys.argv[1:])
     try:
-        with showing(request.lake.root.uri, quiet=as_json) as screen:
+        with telling() as telemetry, showing(request.lake.root.uri, quiet=as_json) as screen:
             started = start(request, screen.listed)
             if started is None:
                 screen.done()
                 _say_nothing_left(request, as_json)
                 return 0
             screen.started(started)
-            progress = execute(request, started, screen.committed)
+            if telemetry is not None:
+                telemetry.started(started)
+
+            def committed(progress: Progress) -> None:
+                screen.committed(progress)
+                if telemetry is not None:
+                    telemetry.committed(progress)
+
+            progress = execute(request, started, committed)
     except KeyboardInterrupt:
         sys.stderr.write(f"\ninterrupted; what is committed stays. {resume}\n")
         return 130
@@ -73,8 +91,20 @@ def run_command(config_name: str, sources: Sequence[str], lake_uri: str, *, as_j
     return _finish(request, started, progress, time.monotonic() - began, as_json)
 
 
+def plan_command(
+    config_name: str, sources: Sequence[str], lake_uri: str, *, as_json: bool, budget: float | None,
+    cluster: str | None, prices: str | None, **options: object,
+) -> int:  # fmt: skip
+    """Measures a sample, and prints what a run would do, take and cost."""
+    from provoice.planning import asked_for, plan_command
+
+    asked = asked_for(cluster, prices, budget)
+    request = _request(config_name, sources, lake_uri, **options)  # type: ignore[arg-type]
+    return plan_command(request, asked, budget, as_json=as_json)
+
+
 def plan_only(config_name: str, sources: Sequence[str], lake_uri: str, *, as_json: bool, **options: object) -> int:
-    """Prints what a run would do. A lake that is not there yet is not made."""
+    """Prints which sources a run would take, and opens none of them. A lake that is not there yet is not made."""
     from pipelines.run import preview
 
     config = load_config(config_name, list(options["overrides"]))  # type: ignore[call-overload]

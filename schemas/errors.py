@@ -4,6 +4,7 @@
 ProvoiceError
 ├── ConfigError     a person must edit a file or a command line; raised before any worker starts (exit 2)
 ├── ConsentError    the ledger is missing, broken or stale; the whole run stops (exit 4)
+├── OverBudget      the run would cost more than was allowed; nothing was started (exit 4)
 ├── LakeError       storage said something we cannot explain; nothing is deleted on doubt (exit 1)
 │   └── AlreadyExists   an exclusive create lost: somebody else holds that name
 ├── RunStopped      the run broke and can be resumed: breaker, missing units, dead worker (exit 1)
@@ -87,6 +88,10 @@ class ConsentError(ProvoiceError):
     """The consent ledger is missing, broken or stale. Never read as "empty"."""
 
 
+class OverBudget(ProvoiceError):
+    """The run would cost more than its budget, or may do so. Nothing was started."""
+
+
 class LakeError(ProvoiceError):
     """Storage said something we cannot explain. Nothing is deleted on doubt."""
 
@@ -97,6 +102,20 @@ class AlreadyExists(LakeError):
 
 class RunStopped(ProvoiceError):
     """The run broke before its plan was done; the same command line resumes it."""
+
+
+_IN_STAGE = "in stage "
+
+
+def in_stage(error: BaseException, stage: str) -> None:
+    """Notes on an error in which stage it came up: whoever reads the failure asks that first."""
+    error.add_note(f"{_IN_STAGE}{stage}")
+
+
+def stage_of(error: BaseException) -> str:
+    """What `in_stage` noted; empty where it came up elsewhere."""
+    notes = (note for note in getattr(error, "__notes__", ()) if note.startswith(_IN_STAGE))
+    return next((note.removeprefix(_IN_STAGE) for note in notes), "")
 
 
 class Rejected(ProvoiceError):

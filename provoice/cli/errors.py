@@ -16,7 +16,7 @@ BROKEN, WRONG_REQUEST, TOO_MANY_REJECTED, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Maps the error tree to exit codes: request 2, consent 4, storage or a broken run 1, Ctrl-C 130."""
+    """Maps the error tree to exit codes: request 2, consent or budget 4, storage or a broken run 1, Ctrl-C 130."""
     try:
         yield
     except (click.exceptions.Exit, click.ClickException, SystemExit, click.Abort):
@@ -48,11 +48,11 @@ def ends_at_ctrl_c() -> Iterator[None]:
 
 def exit_code(error: Exception) -> int:
     """The exit code that DESIGN gives this kind of error."""
-    from schemas.errors import ConfigError, ConsentError
+    from schemas.errors import ConfigError, ConsentError, OverBudget
 
     if isinstance(error, ConfigError):
         return WRONG_REQUEST
-    return REFUSED if isinstance(error, ConsentError) else BROKEN
+    return REFUSED if isinstance(error, ConsentError | OverBudget) else BROKEN
 
 
 def _said(error: Exception) -> str:

@@ -26,6 +26,22 @@ def _shared(function: click.decorators.FC) -> click.decorators.FC:
     return function
 
 
+def _priced(function: click.decorators.FC) -> click.decorators.FC:
+    """What is asked of a forecast."""
+    for option in reversed(
+        (
+            click.option(
+                "--budget", type=click.FloatRange(min=0), metavar="AMOUNT",
+                help="Refuse (exit code 4) a run that may cost more, in the currency of --prices.",
+            ),
+            click.option("--prices", metavar="FILE", help="Table of prices, as configs/prices/gcp-example.yaml."),
+            click.option("--cluster", metavar="NAME", help="One of the configuration's `clusters`; else this machine."),
+        )
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
 def _needed(config: str | None) -> str:
     if config is None:
         raise click.UsageError("name a configuration, for instance configs/explore.yaml")
@@ -40,6 +56,7 @@ def _needed(config: str | None) -> str:
 @click.option(
     "--close", "close_run_id", metavar="RUN", help="End a dead run's hold on its sources, and do nothing else."
 )
+@_priced
 @click.option("--json", "as_json", is_flag=True, help="Print the account as JSON.")
 def command(
     config: str | None,
@@ -54,6 +71,9 @@ def command(
     engine: str | None,
     workers: int | None,
     close_run_id: str | None,
+    budget: float | None,
+    prices: str | None,
+    cluster: str | None,
     as_json: bool,
 ) -> None:
     """Prepare recordings as CONFIG says; the same command line again resumes.
@@ -78,13 +98,15 @@ def command(
         run_command(
             _needed(config), sources, lake_uri,
             catalogue=catalogue, ledger=ledger, overrides=settings, run_id=run_id, moved=moved, as_json=as_json,
-            options=options,
+            options=options, budget=budget, prices=prices, cluster=cluster,
         )
     )  # fmt: skip
 
 
 @click.command(name="plan")
 @_shared
+@_priced
+@click.option("--dry-run", "is_dry", is_flag=True, help="Only list: open no source, and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan's figures as JSON.")
 def plan_command(
     config: str | None,
@@ -95,14 +117,30 @@ def plan_command(
     overrides: tuple[str, ...],
     run_id: str | None,
     moved: bool,
+    budget: float | None,
+    prices: str | None,
+    cluster: str | None,
+    is_dry: bool,
     as_json: bool,
 ) -> None:
-    """Say what `run` with the same words would do: units, sources and hours. Writes nothing."""
-    from provoice.running import plan_only
+    """Say what `run` with the same words would do, take and cost.
 
+    A sample of the sources is prepared, and what comes of it thrown away; the forecast is kept in the lake, where
+    `provoice report` compares it with the run.
+
+    \b
+    provoice plan configs/default.yaml --source s3://bucket/raw --lake s3://bucket/lake --catalogue who.csv
+    provoice plan … --cluster spot --prices configs/prices/gcp-example.yaml --budget 500
+    """
+    from provoice.running import plan_command, plan_only
+
+    asked = {"catalogue": catalogue, "ledger": ledger, "overrides": overrides, "run_id": run_id, "moved": moved}
+    if is_dry:
+        if budget is not None or prices or cluster:
+            raise click.UsageError("--dry-run measures nothing, and knows no cost; leave one of them out")
+        raise SystemExit(plan_only(_needed(config), sources, lake_uri, as_json=as_json, **asked))
     raise SystemExit(
-        plan_only(
-            _needed(config), sources, lake_uri,
-            catalogue=catalogue, ledger=ledger, overrides=overrides, run_id=run_id, moved=moved, as_json=as_json,
+        plan_command(
+            _needed(config), sources, lake_uri, budget=budget, prices=prices, cluster=cluster, as_json=as_json, **asked,
         )
-    )  # fmt: skip
+    )

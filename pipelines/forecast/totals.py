@@ -1,0 +1,125 @@
+"""From the sample to all sources: ratios within strata, and how far chance may have led them astray.
+
+Within a stratum every figure is taken per byte, for bytes are known of every source. The interval comes from drawing
+the sample anew (1,000 times; Rao and Wu 1988, "Resampling inference with complex survey data": one source fewer is
+drawn than there are, so that small strata are not thought more certain than they are).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.forecast.strata import Key, Population, Stratum
+from pipelines.forecast.trial import Measured, Trial
+from schemas.forecast import COVERAGE, Interval
+
+_DRAWS = 1000
+_SEED = 20261121
+QUANTITIES = ("audio_s", "utterance_s", "utterances", "stages_cpu_s", "other_cpu_s", "wall_s", "tar_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A size or a time of a unit: `fixed` for the unit, and so much more for each row."""
+
+    fixed: float
+    per_row: float
+
+
+class Totals:
+    """Sums over all sources: the first of each array is the estimate, the others are draws."""
+
+    def __init__(self, population: Population, trial: Trial) -> None:
+        self._measured = trial.measured
+        self._weights = _weights(population, trial.measured)
+        self.sums = {name: self.total(lambda one, name=name: getattr(one, name)) for name in QUANTITIES}  # type: ignore[misc]
+        self.sources = population.sources
+
+    def total(self, value: Callable[[Measured], float]) -> np.ndarray:
+        """The sum of `value` over all sources, shape (1 + draws,)."""
+        return np.asarray(self._weights @ np.array([float(value(one)) for one in self._measured]))
+
+    def per_byte(self, value: Callable[[Measured], float], population: Population) -> dict[Key, float]:
+        """Of each stratum, as estimated; strata that nothing was measured of borrow their neighbours'."""
+        owners = _owners(population.strata, {one.stratum for one in self._measured})
+        return {
+            key: _ratio([m for m in self._measured if m.stratum in owners[key]], value) for key in population.strata
+        }
+
+
+def interval(draws: np.ndarray) -> Interval:
+    """The estimate, which stands first, between the quantiles of the draws."""
+    low, high = np.quantile(draws[1:], [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+    value = float(draws[0])
+    return Interval(value=value, low=min(float(low), value), high=max(float(high), value))
+
+
+def part_line(measured: Sequence[Measured], kind: str, merged_bytes: int) -> Line:
+    """Bytes of a part as a line in its rows: through the mean of the small ones and the one of all their rows."""
+    sizes = [one.part_bytes[kind] for one in measured if one.part_bytes[kind]]
+    rows = sum(one.utterances for one in measured) if kind == "utterances" else len(measured)
+    if not sizes:
+        return Line(0.0, 0.0)
+    mean, mean_rows = sum(sizes) / len(sizes), rows / len(sizes)
+    if len(sizes) == 1:
+        return Line(mean, 0.0)
+    per_row = max(0.0, (merged_bytes - mean) / (rows - mean_rows))
+    return Line(max(0.0, mean - per_row * mean_rows), per_row)
+
+
+def unit_line(measured: Sequence[Measured]) -> Line:
+    """CPU seconds of a unit beside its stages, as a line in its utterances: by least squares, never above any."""
+    x = np.array([one.utterances for one in measured], float)
+    y = np.array([one.other_cpu_s for one in measured])
+    spread = float(((x - x.mean()) ** 2).sum())
+    slope = float(((x - x.mean()) * (y - y.mean())).sum() / spread) if spread else 0.0
+    fixed = min(max(0.0, float(y.mean() - slope * x.mean())), float(y.min()))
+    return Line(fixed, slope)
+
+
+def _weights(population: Population, measured: Sequence[Measured]) -> np.ndarray:
+    """How much each measured source stands for, in the estimate and in each draw; shape (1 + draws, measured)."""
+    chance = np.random.default_rng(_SEED)
+    owners = _owners(population.strata, {one.stratum for one in measured})
+    sizes = np.array([float(one.size_bytes) for one in measured])
+    drawn = np.ones((1 + _DRAWS, len(measured)))
+    groups = _groups(measured)
+    for members in groups.values():
+        n = len(members)
+        if n > 1:
+            counts = chance.multinomial(n - 1, np.full(n, 1 / n), size=_DRAWS)
+            drawn[1:, members] = counts * (n / (n - 1))
+    weights = np.zeros_like(drawn)
+    for key, stratum in population.strata.items():
+        members = [n for owner in owners[key] for n in groups[owner]]
+        bytes_drawn = drawn[:, members] @ sizes[members]
+        share = np.divide(stratum.size_bytes, bytes_drawn, out=np.zeros_like(bytes_drawn), where=bytes_drawn > 0)
+        weights[:, members] += drawn[:, members] * share[:, None]
+    return weights
+
+
+def _groups(measured: Sequence[Measured]) -> dict[Key, list[int]]:
+    groups: dict[Key, list[int]] = {}
+    for n, one in enumerate(measured):
+        groups.setdefault(one.stratum, []).append(n)
+    return groups
+
+
+def _owners(strata: Mapping[Key, Stratum], measured: set[Key]) -> dict[Key, list[Key]]:
+    """Whose sources speak for each stratum: its own, else the nearest class of its extension, else everybody's."""
+    found: dict[Key, list[Key]] = {}
+    for key in strata:
+        if key in measured:
+            found[key] = [key]
+            continue
+        same = sorted((abs(other[1] - key[1]), other) for other in measured if other[0] == key[0])
+        found[key] = [same[0][1]] if same else sorted(measured)
+    return found
+
+
+def _ratio(members: Sequence[Measured], value: Callable[[Measured], float]) -> float:
+    size = sum(one.size_bytes for one in members)
+    return sum(value(one) for one in members) / size if size else 0.0
