@@ -25,7 +25,8 @@ from benchmarks.channel_damage import Damaged, Samples
 from benchmarks.tables import table
 from schemas.sound import ANALYSIS_RATE_HZ
 from training import split
-from transforms.channel import BandwidthMeter, ChannelConfig, DamageMeter, HumMeter
+from transforms.channel import BandwidthMeter, ChannelConfig, DamageMeter
+from transforms.channel_hum import HumMeter
 
 LINES = {"clipping": 0.0005, "hum": 4.0, "dropouts": 0.00005, "offset": 0.005}
 """Columns from here on say that there is damage; a bandwidth is lost under 95 % of half the rate."""

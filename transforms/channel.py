@@ -1,21 +1,20 @@
 """Meters of damage and bandwidth, fed block by block while a recording is decoded.
 
-`DamageMeter` hears every source channel at its own rate, for a downmix hides clipping and offset. `BandwidthMeter` and
-`HumMeter` hear a track: what is cut into utterances. No meter grows with the recording, and the length
-of a block changes nothing that is reported.
+`DamageMeter` hears every source channel at its own rate, for a downmix hides clipping and offset. `BandwidthMeter`, and
+`HumMeter` beside this module, hear a track: what is cut into utterances. No meter grows with the recording, and the
+length of a block changes nothing that is reported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from schemas.model import Frozen
-from schemas.sound import ANALYSIS_RATE_HZ, Samples
+from schemas.sound import ANALYSIS_RATE_HZ
 from transforms.channel_ceiling import CeilingMeter
 from transforms.channel_dropouts import DropoutMeter
 from transforms.channel_edge import cliff_hz
@@ -50,7 +49,10 @@ class ChannelConfig(Frozen):
         12.0, ge=6, le=60, description="content also ends where the spectrum falls by this much to flat noise, dB"
     )
     hum_quantile: float = Field(
-        0.25, ge=0.05, le=0.95, description="quantile over windows at which a steady tone is told from speech, 0..1"
+        0.25,
+        ge=0.05,
+        le=0.95,
+        description="quantile over stretches of 8 s at which hum is read: what is always there, 0..1",
     )
 
 
@@ -266,77 +268,3 @@ def _median_smoothed(power: Floats, half: int) -> Floats:
     """Running median over 2·half + 1 bins: a whistle or a pilot tone alone is no bandwidth."""
     padded = np.pad(power, half, mode="edge")
     return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1))
-
-
-class HumMeter:
-    """Mains hum: a tone at 50 or 60 Hz and its first harmonics that is there in quiet windows as in loud ones.
-
-    Windows of 2 s of the 16 kHz track are brought to 1 kHz: the first 16, then every fourth. Over all of them, a low
-    quantile of each bin leaves what is always there. When 512 are kept, every second one is dropped, and from then on
-    only every second taken.
-    """
-
-    _FACTOR = 16
-    _POINTS = 2_048
-    _DENSE = 16
-    _KEPT = 512
-    _HARMONICS = 4
-    _PHASES = 6
-    _QUIET = 1e-9
-    """Mean power of a window below which it is digital silence, and says nothing of hum."""
-
-    def __init__(self, config: ChannelConfig) -> None:
-        self._quantile = config.hum_quantile
-        self._framed = Framed(self._FACTOR * self._POINTS)
-        taps = np.arange(self._PHASES * self._FACTOR) - (self._PHASES * self._FACTOR - 1) / 2
-        kernel = np.sinc(taps / self._FACTOR) * np.hanning(taps.size)
-        self._kernel = (kernel / kernel.sum()).reshape(-1, self._FACTOR).T.astype(np.float32)
-        self._window = np.hanning(self._POINTS).astype(np.float32)
-        self._bins = round(260 * self._POINTS * self._FACTOR / ANALYSIS_RATE_HZ)
-        self._spectra: list[Floats] = []
-        self._stride = 4
-        self._seen = 0
-
-    def feed(self, samples: Samples) -> None:
-        """`samples` at 16 kHz, full scale 1, shape (n,)."""
-        for window in self._framed.whole(samples).reshape(-1, self._FACTOR * self._POINTS):
-            index, self._seen = self._seen, self._seen + 1
-            if index >= self._DENSE and index % self._stride:
-                continue
-            self._spectra.append(self._spectrum(window))
-            if len(self._spectra) >= self._KEPT:
-                self._spectra = self._spectra[::2]
-                self._stride *= 2
-
-    def _spectrum(self, window: Samples) -> Floats:
-        parts = window.reshape(self._POINTS, self._FACTOR) @ self._kernel
-        low = np.zeros(self._POINTS, np.float32)
-        for shift in range(parts.shape[1]):
-            low[: self._POINTS - shift] += parts[shift:, shift]
-        low -= low.mean()
-        spectrum = np.fft.rfft(low * self._window)[: self._bins]
-        return np.asarray(spectrum.real**2 + spectrum.imag**2)
-
-    def hum_db(self) -> float | None:
-        """Power at the harmonics over that of their neighbours, the stronger of 50 and 60 Hz, to 0.1 dB.
-
-        0 within 3 dB: no hum. None with less than two windows (4.1 s) that are not digital silence.
-        """
-        # Parseval: the sum over bins of a Hann-windowed frame is 3/16 of points² times its power.
-        quiet = self._QUIET * 3 / 16 * self._POINTS**2
-        loud = [spectrum for spectrum in self._spectra if spectrum.sum() > quiet]
-        if len(loud) < 2:
-            return None
-        steady = np.quantile(np.stack(loud), self._quantile, axis=0) + 1e-12
-        line, beside = _hum_bins(self._HARMONICS, self._bins, ANALYSIS_RATE_HZ / (self._FACTOR * self._POINTS))
-        ratios = (line @ steady) / (beside @ steady)
-        return round(10 * float(np.log10(ratios.mean(axis=1).max())), 1) + 0.0
-
-
-@cache
-def _hum_bins(harmonics: int, bins: int, bin_hz: float) -> tuple[Floats, Floats]:
-    """Weights that average the bins on each harmonic of 50 and 60 Hz, and beside it, shape (2, harmonics, bins)."""
-    tones = np.outer([50.0, 60.0], np.arange(1, harmonics + 1))
-    away = np.abs(np.arange(bins) * bin_hz - tones[:, :, None])
-    line, beside = away < 1.5, (away > 2.5) & (away < 8)
-    return line / line.sum(axis=2, keepdims=True), beside / beside.sum(axis=2, keepdims=True)

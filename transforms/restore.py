@@ -90,7 +90,7 @@ _LIBRARIES: dict[Step, tuple[str, str]] = {
 class Restore:
     """Derives a restored utterance from each that needs one. Raises ConfigError where a library is missing."""
 
-    name, version = "restore", 1
+    name, version = "restore", 2
 
     def __init__(self, config: RestoreConfig) -> None:
         self.config = config

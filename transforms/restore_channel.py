@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.sound import ANALYSIS_RATE_HZ
-from transforms.channel import ChannelConfig, HumMeter
+from transforms.channel import ChannelConfig
+from transforms.channel_hum import HumMeter
 from transforms.colour import BANDS_HZ, LTASS_DB, speech_levels_db, usable_bands
 from transforms.items import Restoration
 from transforms.loudness import loudness_lufs

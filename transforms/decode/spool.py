@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from schemas.errors import Reason, Rejected
 from schemas.sound import ANALYSIS_RATE_HZ, Samples, rescale
-from transforms.channel import BandwidthMeter, ChannelConfig, Floats, Framed, HumMeter
+from transforms.channel import BandwidthMeter, ChannelConfig, Floats, Framed
+from transforms.channel_hum import HumMeter
 from transforms.decode.stream import Format
 from transforms.items import Track
 

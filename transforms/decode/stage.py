@@ -17,7 +17,7 @@ from transforms.stage import each
 class Decode:
     """Recording to Recording with `decoded`. The spools of a recording lie in `spool_dir/{recording_id}`."""
 
-    name, version = "decode", 2
+    name, version = "decode", 3
 
     def __init__(self, config: DecodeConfig, spool_dir: Path) -> None:
         self.config = config
