@@ -7,8 +7,11 @@ import uuid
 from datetime import UTC, datetime
 
 from lake.lake import Lake
+from pipelines.notices.tell import tell
+from pipelines.notices.webhook import check_environment
 from provoice.consent_import import import_files
-from schemas.errors import ConfigError
+from provoice.notices import said
+from schemas.errors import ConfigError, ConsentError, LakeError
 from schemas.instants import to_text
 from schemas.ledger import Event, EventType
 from transforms.consent import GrantState, fold
@@ -20,7 +23,9 @@ def withdraw(lake_uri: str, subject: str, grant: str | None, note: str | None) -
     """Appends the withdrawal; also of a person the ledger has not heard of, for then it denies what may come."""
     if not subject.strip():
         raise ConfigError("--subject is empty: say who withdraws")
-    ledger = Lake.open(lake_uri).ledger()
+    check_environment()
+    lake = Lake.open(lake_uri)
+    ledger = lake.ledger()
     state = fold(ledger.events_about([subject], ()))
     theirs = state.grants_of.get(subject, [])
     if grant is not None and grant not in theirs:
@@ -39,7 +44,17 @@ def withdraw(lake_uri: str, subject: str, grant: str | None, note: str | None) -
     return (
         f"withdrawn at position {position}: {', '.join(ended) or 'no grant was open'}; "
         f"from now on nothing of {subject} is prepared or released on {'it' if grant else 'any of them'}\n"
+        + _told(lake, event.recorded_at)
     )
+
+
+def _told(lake: Lake, now: datetime) -> str:
+    """Tells those who trained on what was taken back. It is taken back whether or not they can be told."""
+    try:
+        told = tell(lake, now)
+    except (LakeError, ConsentError) as error:
+        return f"nobody was told yet: {error}; `provoice notify` does that\n"
+    return "".join(f"{line}\n" for line in said(told)) if told.written or told.unsent else ""
 
 
 def show(lake_uri: str, subject: str | None, as_json: bool) -> str:
