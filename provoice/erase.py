@@ -15,6 +15,7 @@ from pipelines.erase.erase import Outcome, Planned, Wanted, erase, plan
 from pipelines.erase.record import unfinished
 from pipelines.erase.releases import people_in_releases
 from pipelines.erase.subjects import who_has_withdrawn
+from pipelines.notices.webhook import check_environment
 from provoice.words import hours, several, size
 from schemas.errors import ConfigError
 from schemas.instants import to_text
@@ -41,6 +42,7 @@ def command(asked: Asked) -> str:
     wanted = _wanted(lake, asked)
     if not wanted:
         return "{}\n" if asked.as_json else f"{lake.root.uri}: nobody who has withdrawn has anything left in it\n"
+    check_environment()
     if not asked.is_sure:
         return "".join(_would(lake, one, asked) for one in wanted)
     lake.root.check_exclusive_create()
@@ -141,6 +143,10 @@ def _told(outcome: Outcome) -> Iterator[str]:
     )
     for old, new in outcome.replaced.items():
         yield f"  release {old} is replaced by {new}" if new else f"  release {old} is gone: all of it was erased"
+    if outcome.told.written:
+        yield f"  {several(len(outcome.told.written), 'notice')} written to whoever trained on it"
+    if outcome.told.unsent:
+        yield f"  {len(outcome.told.unsent):,} of them not sent: {outcome.told.why}; `provoice notify` tries again"
     if outcome.versions:
         yield f"  {several(outcome.versions, 'older version')} removed, which the store had kept"
     for one in outcome.kept:
@@ -177,6 +183,8 @@ def _outcome_object(outcome: Outcome) -> dict[str, object]:
         "removed": outcome.removed,
         "removed_bytes": outcome.removed_bytes,
         "replaced": outcome.replaced,
+        "notices": outcome.told.written,
+        "notices_not_sent": outcome.told.unsent,
         "certificate": outcome.certificate or None,
         "versions": outcome.versions,
         "kept": [one.model_dump(mode="json") for one in outcome.kept],

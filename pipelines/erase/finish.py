@@ -101,7 +101,10 @@ def _certificate(
         ledger=lake.ledger().root.uri,
         subjects=started.subjects,
         raw=started.raw,
-        clocks=Clocks(denied_at=denied_at, began_at=started.began_at, purged_at=now, notified_at=_notified_at(lake, started.number)),
+        clocks=Clocks(
+            denied_at=denied_at, began_at=started.began_at, purged_at=now,
+            notified_at=_notified_at(lake, started.number),
+        ),
         looks=len(looked),
         recordings=len(set(touched["recording_id"].to_pylist())),
         sources_erased=sources,
