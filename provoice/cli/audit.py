@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from provoice.cli.audit_proof import check_command, prove_command
 from provoice.cli.errors import BROKEN, REFUSED
 
 
@@ -99,3 +100,7 @@ def verify_command(lake_uri: str, certificate: int | None, key: str | None, read
     click.echo(text, nl=False)
     if not holds:
         raise SystemExit(BROKEN)
+
+
+command.add_command(prove_command)
+command.add_command(check_command)
