@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lake.commits import committed_units
+from lake.commits import committed_units, read_commits
 from lake.lake import Lake
 from lake.plans import ERASED
 from lake.runs import list_runs, put_plan, read_plan_units, reread_run, revise_run
@@ -103,15 +103,22 @@ def _erased(group: pa.Table, is_gone: pa.ChunkedArray) -> pa.Table:
 
 def work_until(lake: Lake, touched: pa.Table, now: datetime) -> datetime | None:
     """When the last worker must have given up that may have a unit in hand with one of the recordings, of which it
-    knows from the plan as it was; None where no such unit can be committed any more."""
-    waiting = touched.filter(pc.invert(touched["is_committed"]))
-    longest = 0.0
+    knows from the plan as it was; None where nobody can.
+
+    That is every unit that is not committed; and, as long as its run goes on, one that is, for whoever came second may
+    still be uploading what nobody will name. A run that is complete, or closed, is at rest.
+    """
+    waits: list[datetime] = []
     for run in list_runs(lake):
-        units = set(waiting.filter(pc.equal(waiting["run_id"], run.run_id))["unit_id"].to_pylist())
+        units = set(touched.filter(pc.equal(touched["run_id"], run.run_id))["unit_id"].to_pylist())
         if not units or run.is_closed:
             continue
-        units -= set(committed_units(lake, run.run_id))
-        longest = max([longest, *(one.deadline_s for one in read_plan_units(lake, run) if one.unit_id in units)])
-    if not longest:
-        return None
-    return now.astimezone(UTC) + timedelta(seconds=longest)
+        deadlines = {one.unit_id: timedelta(seconds=one.deadline_s) for one in read_plan_units(lake, run)}
+        committed = committed_units(lake, run.run_id).keys()
+        if deadlines.keys() <= committed:
+            continue
+        waits += [now + deadlines[unit_id] for unit_id in units - committed if unit_id in deadlines]
+        for commit in read_commits(lake, run.run_id, units & committed & deadlines.keys()):
+            if commit.committed_at <= now < commit.committed_at + deadlines[commit.unit_id]:
+                waits.append(commit.committed_at + deadlines[commit.unit_id])
+    return max(waits).astimezone(UTC) if waits else None
