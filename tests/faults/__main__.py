@@ -14,6 +14,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.faults.commands import COMMANDS
+from tests.faults.effects import Fault
 from tests.faults.harness import LEVELS
 from tests.faults.table import Line, measured, written
 
@@ -23,8 +24,12 @@ def main() -> int:
     parser.add_argument("--level", choices=LEVELS, action="append")
     parser.add_argument("--command", choices=list(COMMANDS), action="append")
     parser.add_argument("--every", type=int, default=1, help="only every n-th injection, for a quick look")
+    parser.add_argument("--fault", choices=[fault.name.lower() for fault in Fault], action="append")
+    parser.add_argument("--share", default="1/1", help="the k-th of n shares, as 3/20: what takes long, in parts")
     parser.add_argument("--processes", type=int, default=2)
     asked = parser.parse_args()
+    mine, of = map(int, asked.share.split("/"))
+    faults = [Fault[name.upper()] for name in asked.fault] if asked.fault else list(Fault)
     lines: list[Line] = []
     print(written([]))
     with tempfile.TemporaryDirectory(prefix="provoice-faults-") as folder:
@@ -32,7 +37,7 @@ def main() -> int:
             for name in asked.command or COMMANDS:
                 place = Path(folder, f"{level}-{name}".replace(" ", "-"))
                 place.mkdir()
-                lines.append(measured(COMMANDS[name], level, place, asked.every, asked.processes))
+                lines.append(measured(COMMANDS[name], level, place, asked.every, asked.processes, faults, (mine, of)))
                 print("\n".join([lines[-1].row(), *lines[-1].broken]), flush=True)
     print(Line.sum(lines).row())
     return 1 if any(line.broken for line in lines) else 0

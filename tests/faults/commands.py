@@ -38,12 +38,14 @@ CLIPS = 3
 
 @dataclass(frozen=True)
 class Command:
-    """`sources`: how many a lake accounts for when it is done."""
+    """`sources`: how many a lake accounts for when it is done. `gone`: words that stand nowhere then, but where the
+    ledger says what was said."""
 
     name: str
     prepare: Callable[[Path], None]
     act: Callable[[str], None]
     sources: int
+    gone: tuple[str, ...] = ()
 
 
 # --- a run ------------------------------------------------------------------------------------------------------------
@@ -154,16 +156,20 @@ def _gc(uri: str) -> None:
     gc(Lake.open(f"{uri}/{LAKE}"), Swept(is_sure=True, superseded=True), now=datetime.now(UTC) + timedelta(days=9))
 
 
+_ANNA, _BOTH = Made("anna.wav", ANNA.people, 1), Made("both.flac", BOTH.people, 1)
+
+
 def _withdrawn(folder: Path) -> None:
-    """A snapshot of one run, another run since, a release, a leftover, and somebody who takes everything back."""
+    """A unit that three recordings share, one of them of two people; a snapshot of it, two releases, a leftover; and
+    one of them takes everything back."""
     lake = Lake.create_or_open(str(folder / LAKE))
-    lake.ledger().append([given(grant(name)) for name in ("anna", "ben", "dora")])
+    lake.ledger().append([given(grant(name)) for name in ("anna", "ben")])
     work = folder.parent / f"{folder.name}-made"
     work.mkdir(exist_ok=True)
-    write_run(lake, work, [[ANNA, BEN]], run_id="first", ledger_position=3)
+    write_run(lake, work, [[_ANNA, BEN, _BOTH]], run_id="first", ledger_position=2)
     snapshot(lake)
-    write_run(lake, work, [[Made(ANNA.path, ANNA.people, 1), DORA]], run_id="second", recipe="b", ledger_position=3)
-    create(lake, Wanted(name="gold", use=ANY_USE, at=AT))
+    for name in ("gold", "silver"):
+        create(lake, Wanted(name=name, use=ANY_USE, at=AT))
     first = lake.root.read(next(info.path for info in lake.root.list("utterances")))
     unit_id = next(info.path for info in lake.root.list("commits/first")).rpartition("/")[2].partition(".")[0]
     lake.root.create(layout.utterances_path("first", unit_id, _HEX), first)
@@ -186,6 +192,6 @@ COMMANDS = {
         Command("snapshot", _history, _snapshot, 5),
         Command("release", _history, _release, 5),
         Command("gc", _litter, _gc, 5),
-        Command("erase", _withdrawn, _erase, 2),
+        Command("erase", _withdrawn, _erase, 1, ("anna", *(one.source.recording_id for one in (_ANNA, _BOTH)))),
     )
 }

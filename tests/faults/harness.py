@@ -24,7 +24,7 @@ from tests.faults.commands import LAKE, RAW, Command
 from tests.faults.disk import Disk
 from tests.faults.effects import DIED, DISK_FAULTS, STORE_FAULTS, Effect, Fault, Injection, Injector, injections
 from tests.faults.inline import QUICK, one_thing_after_the_other, opened_stages
-from tests.faults.onlooker import Seen, State, differences, look, state_of
+from tests.faults.onlooker import Seen, State, differences, look, standing, state_of
 from tests.faults.store import FaultyStore
 
 Level = Literal["store", "disk", "disk without links"]
@@ -94,9 +94,11 @@ def inject(known: Undisturbed, injection: Injection, folder: Path) -> Outcome:
     with _copy(known.base, folder) as copied:
         first: Ended = in_child(lambda: _start(command, level, copied, injection), otherwise=Ended("died"))
         seen, again, state = in_child(lambda: _resumed(command, level, copied))
+        left = standing(copied / WORLD / LAKE, command.gone) if state is not None else []
     faults = [f"a reader saw {seen.half + sorted(seen.uncommitted)}"] if seen else []
     faults += [] if first.is_tidy else [f"it broke: {first.said}"]
     faults += [] if again == "done" else [f"the same command again: {again}"]
+    faults += [f"what should be gone stands in {name}" for name in left]
     if state is None:
         return Outcome(injection, first, faults)
     faults += [f"{name} differ" for name in differences(state, known.state, _hides_a_source(known, injection))]

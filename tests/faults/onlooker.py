@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -114,6 +115,24 @@ def _table(file: Any, *columns: str) -> pa.Table:
 
 def _has_tail(reader: LakeReader) -> bool:
     return next(reader.parts("recordings"), None) is not None
+
+
+_SAYS = ("consent/log/", "consent/projection/", "consent/certificates/")
+"""What keeps what was said."""
+
+
+def standing(folder: Path, words: Sequence[str]) -> list[str]:
+    """Files of a lake in which one of the words stands, as it is or in what a Parquet file holds."""
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()) if words else ():
+        name, text = str(path.relative_to(folder)), path.read_bytes()
+        if name.startswith(_SAYS):
+            continue
+        if name.endswith(".parquet"):
+            text += repr(_table(path).to_pylist()).encode()
+        if any(word.encode() in text for word in words):
+            found.append(name)
+    return found
 
 
 # --- when all is done -------------------------------------------------------------------------------------------------

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.commands import Command
-from tests.faults.effects import Injection
+from tests.faults.effects import Fault, Injection
 from tests.faults.harness import Child, Level, Outcome, Undisturbed, inject, undisturbed
 
 _HEAD = ("level", "command", "boundaries", "injected", "survived", "lost", "doubled", "uncommitted seen", "looks")
@@ -67,8 +67,12 @@ def written(lines: Sequence[Line]) -> str:
     return "\n".join([head, *(line.row() for line in lines)])
 
 
-def measured(command: Command, level: Level, folder: Path, every: int = 1, processes: int = 1) -> Line:
-    """Enumerates, injects (all, or every n-th), and adds up. Effects that went past the wrapper count as broken."""
+def measured(
+    command: Command, level: Level, folder: Path, every: int = 1, processes: int = 1,
+    faults: Collection[Fault] = tuple(Fault), share: tuple[int, int] = (1, 1),
+) -> Line:  # fmt: skip
+    """Enumerates, injects (all, or every n-th; of those, every one of `faults`; of those, the k-th of n shares), and
+    adds up. Effects that went past the wrapper count as broken."""
     known = undisturbed(command, level, folder)
     ended = known.ended
     line = Line(level, command.name, len(ended.effects), looks=ended.looks, uncommitted=len(ended.seen.uncommitted))
@@ -80,7 +84,8 @@ def measured(command: Command, level: Level, folder: Path, every: int = 1, proce
         line.broken.append(
             f"{level}, {command.name}: undisturbed, {len(known.state.recordings)} sources are accounted for"
         )
-    chosen = known.injections[::every]
+    mine, of = share
+    chosen = [one for one in known.injections if one.fault in faults][::every][mine - 1 :: of]
     shares = [chosen[n::processes] for n in range(processes)]
     for outcomes in _side_by_side(known, shares, folder):
         for outcome in outcomes:
