@@ -38,14 +38,14 @@ CLIPS = 3
 
 @dataclass(frozen=True)
 class Command:
-    """`sources`: how many a lake accounts for when it is done. `gone`: words that stand nowhere then, but where the
-    ledger says what was said."""
+    """`sources`: how many a lake accounts for when it is done. `gone`: who is erased then, by a name that stands nowhere
+    but where the ledger says what was said, and ids of recordings, which stand nowhere."""
 
     name: str
     prepare: Callable[[Path], None]
     act: Callable[[str], None]
     sources: int
-    gone: tuple[str, ...] = ()
+    gone: tuple[str, tuple[str, ...]] | None = None
 
 
 # --- a run ------------------------------------------------------------------------------------------------------------
@@ -192,6 +192,6 @@ COMMANDS = {
         Command("snapshot", _history, _snapshot, 5),
         Command("release", _history, _release, 5),
         Command("gc", _litter, _gc, 5),
-        Command("erase", _withdrawn, _erase, 1, ("anna", *(one.source.recording_id for one in (_ANNA, _BOTH)))),
+        Command("erase", _withdrawn, _erase, 1, ("anna", (_ANNA.source.recording_id, _BOTH.source.recording_id))),
     )
 }

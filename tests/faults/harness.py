@@ -94,7 +94,7 @@ def inject(known: Undisturbed, injection: Injection, folder: Path) -> Outcome:
     with _copy(known.base, folder) as copied:
         first: Ended = in_child(lambda: _start(command, level, copied, injection), otherwise=Ended("died"))
         seen, again, state = in_child(lambda: _resumed(command, level, copied))
-        left = standing(copied / WORLD / LAKE, command.gone) if state is not None else []
+        left = standing(copied / WORLD / LAKE, *command.gone) if command.gone and state is not None else []
     faults = [f"a reader saw {seen.half + sorted(seen.uncommitted)}"] if seen else []
     faults += [] if first.is_tidy else [f"it broke: {first.said}"]
     faults += [] if again == "done" else [f"the same command again: {again}"]
@@ -106,9 +106,11 @@ def inject(known: Undisturbed, injection: Injection, folder: Path) -> Outcome:
 
 
 def _hides_a_source(known: Undisturbed, injection: Injection) -> bool:
-    """A source that no listing shows cannot be planned: the same command again plans it, in a run of its own."""
-    is_stale = injection.fault in (Fault.STALE_NEWEST, Fault.STALE_ALL)
-    return is_stale and known.ended.effects[injection.number - 1].path.startswith(f"{WORLD}/{RAW}")
+    """A source that no listing shows cannot be planned, and one that cannot be read now is put aside for now: the same
+    command again plans it, in a run of its own."""
+    is_hidden = injection.fault in (Fault.STALE_NEWEST, Fault.STALE_ALL, Fault.IO_ERROR)
+    path = known.ended.effects[injection.number - 1].path.removeprefix(f"{WORLD}/")
+    return is_hidden and (path == RAW or path.startswith(f"{RAW}/"))
 
 
 def _resumed(command: Command, level: Level, base: Path) -> tuple[Seen, str, State | None]:

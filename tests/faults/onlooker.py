@@ -117,19 +117,18 @@ def _has_tail(reader: LakeReader) -> bool:
     return next(reader.parts("recordings"), None) is not None
 
 
-_SAYS = ("consent/log/", "consent/projection/", "consent/certificates/")
-"""What keeps what was said."""
+_SAYS = ("consent/log/", "consent/projection/", "consent/certificates/", "consent/audit/")
+"""What keeps what was said, by pseudonym."""
 
 
-def standing(folder: Path, words: Sequence[str]) -> list[str]:
-    """Files of a lake in which one of the words stands, as it is or in what a Parquet file holds."""
+def standing(folder: Path, person: str, ids: Sequence[str]) -> list[str]:
+    """Files of a lake in which the person or one of the ids stands, as it is or in what a Parquet file holds."""
     found = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()) if words else ():
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name, text = str(path.relative_to(folder)), path.read_bytes()
-        if name.startswith(_SAYS):
-            continue
         if name.endswith(".parquet"):
             text += repr(_table(path).to_pylist()).encode()
+        words = ids if name.startswith(_SAYS) else (person, *ids)
         if any(word.encode() in text for word in words):
             found.append(name)
     return found
