@@ -99,8 +99,9 @@ def exceptions_of(
 ) -> tuple[Remaining, ...]:  # fmt: skip
     """Everything that stays, in a person's words."""
     people = len(erasure.started.subjects)
+    why = "events, audit rows and notices about them, by pseudonym, and this certificate"
     found = [
-        Remaining(what="ledger", count=people, why="events about them, by pseudonym, and this certificate"),
+        Remaining(what="ledger", count=people, why=why),
         *(
             Remaining(what="raw sources", count=count, why=f"left where they are: {reason}")
             for reason, count in sorted(raw.items())

@@ -73,7 +73,7 @@ def test_it_names_releases_and_who_opened_them(tmp_path):
     assert [(one.name, one.version, one.by) for one in said.releases] == [("gold", 1, 4), ("gold", 2, 5)]
     assert [(one.release, one.owner, one.what) for one in said.copies] == [("gold@2", "team 2", "opened for speech")]
     page = (tmp_path / "lake/consent/certificates/000001.0.html").read_text()
-    for word in ("gold@2", "gold@5", "team 2", "p001", "Provisional", "no key was configured"):
+    for word in ("gold@2", "gold@5", "team 2", "p001", "Provisional.", "no key was configured"):
         assert word in page
 
 
