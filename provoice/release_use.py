@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from lake.lake import Lake
 from lake.releases import read_release
+from pipelines.notices.uses import read_uses
 from schemas.errors import ConfigError
 from schemas.ledger import Event, EventType, ReleaseRef
 
@@ -23,6 +24,8 @@ class Registered:
     release_sha256: str
     model: str
     owner: str
+    people_withdrawn: int = 0
+    """People in the release who have taken that back by now."""
 
 
 def register_use(
@@ -60,4 +63,5 @@ def register_use(
     ledger.append([event])
     # Others may have written before and after us.
     position = next(position for position, one in ledger.events(before) if one.event_id == event.event_id)
-    return Registered(position, release.name, release.version, release.sha256, model.strip(), owner.strip())
+    gone = len({row["subject_id"] for row, _ in read_uses(lake).ended(release)})
+    return Registered(position, release.name, release.version, release.sha256, model.strip(), owner.strip(), gone)

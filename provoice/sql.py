@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -18,7 +19,7 @@ from lake.lake import Lake
 from lake.parquet_sql import files, open_duckdb, quoted
 from lake.reader import LakeReader
 from lake.sql_types import columns_of
-from provoice import sql_accents, sql_ledger, sql_releases
+from provoice import sql_accents, sql_ledger, sql_releases, sql_uses
 from provoice import sql_tables as tables
 from schemas.errors import ConfigError, LakeError
 from schemas.snapshots import CURRENT
@@ -36,11 +37,12 @@ VIEWS = {
     "grants": "grants with their rules, and where each stands now",
     "events": "the ledger, event by event",
     **sql_releases.VIEWS,
+    **sql_uses.VIEWS,
     **sql_accents.VIEWS,
 }
 """Every view, and what it holds."""
 
-_NEEDS = {"stage_seconds": ("commits",), **sql_releases.NEEDS, **sql_accents.NEEDS}
+_NEEDS = {"stage_seconds": ("commits",), **sql_releases.NEEDS, **sql_uses.NEEDS, **sql_accents.NEEDS}
 _RUN_ID = {"utterances": "lineage.run_id", "recordings": "run_id"}
 """Where a row says its run."""
 
@@ -147,6 +149,7 @@ def _create(connection: duckdb.DuckDBPyConnection, reader: LakeReader, views: se
     if views & {"grants", "events"}:
         sql_ledger.create(connection, reader.lake.ledger(), views)
     sql_releases.create(connection, reader, views)
+    sql_uses.create(connection, reader, views, datetime.now(UTC))
     sql_accents.create(connection, views)
 
 

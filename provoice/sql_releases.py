@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import duckdb
 
-from lake.ledger import Ledger
 from lake.parquet_sql import files, quoted
 from lake.reader import LakeReader
 from lake.releases import list_releases
 from provoice.sql_tables import Columns, fill
-from schemas.instants import to_text
-from schemas.ledger import EventType
 from schemas.releases import ReleaseRecord
 
 VIEWS: Mapping[str, str] = {
     "releases": "releases in all their versions: for which use, what is in them, what was denied",
     "decisions": "why each utterance is in a release: a row per release, utterance and person",
     "expiring": "grants that permit today, the next to end first, with what stands on them",
-    "uses": "who opened a release, and what was trained on it",
 }
 """Every view, and what it holds."""
 
@@ -43,11 +39,6 @@ DECISIONS: Columns = {
 EXPIRING: Columns = {
     "grant_id": "VARCHAR", "subject_id": "VARCHAR", "valid_until": "TIMESTAMPTZ", "days_left": "BIGINT",
     "utterances": "BIGINT", "audio_s": "DOUBLE", "releases": "VARCHAR[]",
-}  # fmt: skip
-USES: Columns = {
-    "position": "BIGINT", "type": "VARCHAR", "recorded_at": "TIMESTAMPTZ", "release": "VARCHAR", "version": "INTEGER",
-    "owner": "VARCHAR", "purpose": "VARCHAR", "model": "VARCHAR", "ledger_position": "BIGINT", "lake": "VARCHAR",
-    "release_sha256": "VARCHAR", "note": "VARCHAR",
 }  # fmt: skip
 
 _EXPIRING = """
@@ -78,8 +69,6 @@ def create(connection: duckdb.DuckDBPyConnection, reader: LakeReader, views: Set
         fill(connection, "releases", RELEASES, map(_release_row, records))
     if "decisions" in views:
         _decisions(connection, reader, records)
-    if "uses" in views:
-        fill(connection, "uses", USES, _uses(reader.lake.ledger()))
     if "expiring" in views:
         connection.execute(_EXPIRING)
 
@@ -112,21 +101,3 @@ def _release_row(one: ReleaseRecord) -> dict[str, Any]:
         "is_replaced": one.replaced is not None,
         "replaced_by": one.replaced.by if one.replaced is not None else None,
     }
-
-
-def _uses(ledger: Ledger) -> Iterator[dict[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    columns = ["position", "type", "recorded_at", "release", "owner", "purpose", "model", "note"]
-    kinds = pa.array([EventType.OPENED.value, EventType.USED.value])
-    for batch in ledger.events_batches(columns):
-        for row in batch.filter(pc.is_in(batch.column("type"), kinds)).to_pylist():
-            release = row.pop("release")
-            yield {
-                **row,
-                "recorded_at": to_text(row["recorded_at"]),
-                **{name: release[name] for name in ("version", "ledger_position", "lake")},
-                "release": release["name"],
-                "release_sha256": release["sha256"],
-            }

@@ -24,8 +24,9 @@ from provoice.reasons import HELD_HELP
 from provoice.sql import VIEWS
 from provoice.sql_accents import SUBJECT_ACCENTS
 from provoice.sql_ledger import EVENTS, GRANTS
-from provoice.sql_releases import DECISIONS, EXPIRING, RELEASES, USES
+from provoice.sql_releases import DECISIONS, EXPIRING, RELEASES
 from provoice.sql_tables import COMMITS, RUNS
+from provoice.sql_uses import AUDIT, MODEL_STATES, NOTICES, SUBJECT_REPORT, USES, USES_AFTER_WITHDRAWAL, USES_BY_GRANT
 from schemas.errors import REASON_HELP, RETRIABLE
 from schemas.tables import PLAN_FIELDS, RECORDING_FIELDS, UTTERANCE_FIELDS
 
@@ -141,6 +142,12 @@ def tables() -> dict[str, Callable[[], str]]:
         "columns decisions": lambda: _sql_columns(DECISIONS),
         "columns expiring": lambda: _sql_columns(EXPIRING),
         "columns uses": lambda: _sql_columns(USES),
+        "columns audit": lambda: _sql_columns(AUDIT),
+        "columns uses_by_grant": lambda: _sql_columns(USES_BY_GRANT),
+        "columns uses_after_withdrawal": lambda: _sql_columns(USES_AFTER_WITHDRAWAL),
+        "columns model_states": lambda: _sql_columns(MODEL_STATES),
+        "columns notices": lambda: _sql_columns(NOTICES),
+        "columns subject_report": lambda: _sql_columns(SUBJECT_REPORT),
         "columns subject_accents": lambda: _sql_columns(SUBJECT_ACCENTS),
         "views": lambda: _table(("view", "holds"), ((f"`{name}`", what) for name, what in VIEWS.items())),
         "reasons rejected": lambda: _table(("reason", "tried again", "what it means, and what to do"), of_reasons),

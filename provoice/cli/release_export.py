@@ -95,3 +95,8 @@ def use_command(
     else:
         click.echo(f"recorded at ledger position {found.position}: {found.model} was trained on "
                    f"{found.release}@{found.version}, {found.owner} answers for it")  # fmt: skip
+        if found.people_withdrawn:
+            who = (
+                "1 person in it has" if found.people_withdrawn == 1 else f"{found.people_withdrawn:,} people in it have"
+            )
+            click.echo(f"{who} taken that back: this use stands in the view `uses_after_withdrawal`")
