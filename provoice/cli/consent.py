@@ -87,3 +87,21 @@ def vocabulary_command(lake_uri: str, source: str | None, dry_run: bool, as_json
     from provoice.consent_vocabulary import bring, show
 
     click.echo(show(lake_uri, as_json) if source is None else bring(lake_uri, source, dry_run, as_json), nl=False)
+
+
+@command.command(name="report")
+@click.argument("lake_uri", metavar="LAKE")
+@click.option("--subject", required=True, help="Pseudonym of the person.")
+@click.option("--out", metavar="FILE", help="Write the page there, a new file: .html, .md or .txt.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def report_command(lake_uri: str, subject: str, out: str | None, as_json: bool) -> None:
+    """Write what a person may ask for: what is held of them, from where, on what permission, used for what, until when.
+
+    It speaks to the person, names nobody else, and works after an erasure, too.
+
+    \b
+    provoice consent report LAKE --subject p-1041 --out p-1041.html
+    """
+    from provoice.consent_report import report
+
+    click.echo(report(lake_uri, subject, out=out, as_json=as_json), nl=False)

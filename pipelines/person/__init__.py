@@ -1,0 +1,1 @@
+"""What is known of one person: what a lake holds, on which permission, and what it was used for."""
