@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="only every n-th injection, for a quick look")
     parser.add_argument("--fault", choices=[fault.name.lower() for fault in Fault], action="append")
     parser.add_argument("--share", default="1/1", help="the k-th of n shares, as 3/20: what takes long, in parts")
+    parser.add_argument("--distinct", action="store_true", help="only at effects that change something, and at the end")
     parser.add_argument("--processes", type=int, default=2)
     asked = parser.parse_args()
     mine, of = map(int, asked.share.split("/"))
@@ -37,7 +38,10 @@ def main() -> int:
             for name in asked.command or COMMANDS:
                 place = Path(folder, f"{level}-{name}".replace(" ", "-"))
                 place.mkdir()
-                lines.append(measured(COMMANDS[name], level, place, asked.every, asked.processes, faults, (mine, of)))
+                line = measured(
+                    COMMANDS[name], level, place, asked.every, asked.processes, faults, (mine, of), asked.distinct
+                )
+                lines.append(line)
                 print("\n".join([lines[-1].row(), *lines[-1].broken]), flush=True)
     print(Line.sum(lines).row())
     return 1 if any(line.broken for line in lines) else 0

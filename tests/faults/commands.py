@@ -38,8 +38,8 @@ CLIPS = 3
 
 @dataclass(frozen=True)
 class Command:
-    """`sources`: how many a lake accounts for when it is done. `gone`: who is erased then, whose name stands nowhere but
-    where the ledger says what was said, and ids of recordings, which stand nowhere."""
+    """`sources`: how many a lake accounts for when it is done. `gone`: who is erased then, whose name stands only where
+    the ledger says what was said, and ids of recordings, which stand nowhere."""
 
     name: str
     prepare: Callable[[Path], None]

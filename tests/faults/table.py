@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.commands import Command
-from tests.faults.effects import Fault, Injection
+from tests.faults.effects import Effect, Fault, Injection, Kind
 from tests.faults.harness import Child, Level, Outcome, Undisturbed, inject, undisturbed
 
 _HEAD = ("level", "command", "boundaries", "injected", "survived", "lost", "doubled", "uncommitted seen", "looks")
@@ -69,10 +69,11 @@ def written(lines: Sequence[Line]) -> str:
 
 def measured(
     command: Command, level: Level, folder: Path, every: int = 1, processes: int = 1,
-    faults: Collection[Fault] = tuple(Fault), share: tuple[int, int] = (1, 1),
+    faults: Collection[Fault] = tuple(Fault), share: tuple[int, int] = (1, 1), is_distinct: bool = False,
 ) -> Line:  # fmt: skip
-    """Enumerates, injects (all, or every n-th; of those, every one of `faults`; of those, the k-th of n shares), and
-    adds up. Effects that went past the wrapper count as broken."""
+    """Enumerates, injects (all, or every n-th of `faults`; of those, the k-th of n shares), and adds up. Effects that
+    went past the wrapper count as broken. `is_distinct`: only at effects that change something, and at the end; for
+    whoever dies between two of them, wherever that is, leaves the same."""
     known = undisturbed(command, level, folder)
     ended = known.ended
     line = Line(level, command.name, len(ended.effects), looks=ended.looks, uncommitted=len(ended.seen.uncommitted))
@@ -85,12 +86,18 @@ def measured(
             f"{level}, {command.name}: undisturbed, {len(known.state.recordings)} sources are accounted for"
         )
     mine, of = share
-    chosen = [one for one in known.injections if one.fault in faults][::every][mine - 1 :: of]
+    wanted = (one for one in known.injections if one.fault in faults)
+    chosen = [one for one in wanted if not is_distinct or _is_at_change(one, ended.effects)][::every][mine - 1 :: of]
     shares = [chosen[n::processes] for n in range(processes)]
     for outcomes in _side_by_side(known, shares, folder):
         for outcome in outcomes:
             line.add(known, outcome)
     return line
+
+
+def _is_at_change(injection: Injection, effects: Sequence[Effect]) -> bool:
+    is_end = injection.number > len(effects)
+    return is_end or effects[injection.number - 1].kind not in (Kind.READ, Kind.LOOK, Kind.LIST)
 
 
 def _side_by_side(

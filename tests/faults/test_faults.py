@@ -4,11 +4,14 @@ command started again leaves the undisturbed lake. `python -m tests.faults` prin
 
 from __future__ import annotations
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.faults.commands import COMMANDS
 from tests.faults.effects import Kind
 from tests.faults.harness import LEVELS, undisturbed
+from tests.faults.onlooker import standing
 from tests.faults.table import measured
 
 LEVEL = pytest.mark.parametrize("level", LEVELS)
@@ -49,6 +52,18 @@ def test_a_run_survives_some_of_everything(level, tmp_path):
 def test_an_erasure_survives_some_of_everything(tmp_path):
     """A few, spread over both of its looks; the long test takes all."""
     survived(measured(COMMANDS["erase"], "store", tmp_path, every=997))
+
+
+def test_what_should_be_gone_is_found_wherever_it_stands(tmp_path):
+    for name in ("consent/log/1.jsonl", "consent/audit/rows", "shards/a.tar", "plain"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"nothing")
+    pq.write_table(pa.table({"who": ["anna", "ben"]}), tmp_path / "rows.parquet", compression="zstd")
+    assert standing(tmp_path, "anna", ["0123"]) == ["rows.parquet"]
+    (tmp_path / "consent/log/1.jsonl").write_bytes(b"anna took it back")
+    assert standing(tmp_path, "anna", ["0123"]) == ["rows.parquet"]
+    (tmp_path / "consent/audit/rows").write_bytes(b"anna 0123")
+    assert standing(tmp_path, "anna", ["0123"]) == ["consent/audit/rows", "rows.parquet"]
 
 
 @pytest.mark.long
