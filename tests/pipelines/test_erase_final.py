@@ -65,6 +65,9 @@ def test_a_scan_that_knew_all_of_it_makes_it_final(lake):
     after = files_of(lake)
     assert {name: after[name] for name in before} == before  # the provisional one is kept as it was
     assert all(finding.holds for finding in check_certificates(lake, 1))
+    page = lake.ledger().root.read("certificates/000001.1.html").decode()
+    for words in ("Final.", "12 objects", "3,456 bytes", "subject: 1, key: 2", "other people&#x27;s rows"):
+        assert words in page
 
 
 def test_the_first_to_prove_it_holds(lake):
