@@ -17,7 +17,7 @@ from schemas.sound import ANALYSIS_RATE_HZ, Region, merged
 from transforms import silero
 from transforms.items import Recording, Track
 from transforms.silero import FRAME, speech_probability
-from transforms.spans import within
+from transforms.spans import common, remaining, within
 from transforms.stage import each
 
 __all__ = ["DetectSpeech", "VadConfig", "gain_db", "regions_from_probability", "speech_probability", "voiced_parts"]
@@ -28,13 +28,16 @@ _LATE_S = 0.1
 """Seconds by which silero's probability may stay up after a voice, and rise before it."""
 _LEVEL = ANALYSIS_RATE_HZ // 20
 """Samples per value of `Track.level_db`."""
+_NOBODY = 0.02
+"""Probability under which silero is sure: in a meeting's pauses, which people write down as speech, it is not."""
 
 
 class VadConfig(Frozen):
     """Where speech begins and ends. `docs/vad.md` says how the defaults were chosen and what they miss.
 
     A region is padded widely, for far from the microphone a word begins and ends under the detector's threshold; then
-    its ends are drawn in again to where there is sound at all, for in a quiet recording the padding is silence.
+    its ends are drawn in again to where there is sound at all, and its silent pauses are taken out, for in a quiet
+    recording padding and filling are silence.
     """
 
     on: float = Field(default=0.25, gt=0, lt=1, description="probability at which speech begins, 0..1")
@@ -45,13 +48,19 @@ class VadConfig(Frozen):
     min_speech_s: float = Field(
         default=0.25, ge=0, le=10, description="shorter regions are dropped, seconds; measured before padding"
     )
-    pad_s: float = Field(default=0.2, ge=0, le=1, description="added at both ends of a region, seconds")
+    pad_s: float = Field(default=0.22, ge=0, le=1, description="added at both ends of a region, seconds")
     quiet_below_top_db: float = Field(
         default=35.0,
         gt=0,
         le=200,
         description="the ends of a region are drawn in over what is this much quieter than the recording's 95th "
         "percentile of 50 ms power, dB; 200 leaves them",
+    )
+    quiet_gap_s: float = Field(
+        default=0.3,
+        ge=0,
+        le=5,
+        description="a pause within a region is no speech if it is that quiet, and surely nobody's, for these seconds",
     )
     target_dbfs: float = Field(
         default=-26.0,
@@ -108,7 +117,7 @@ def regions_from_probability(
 
     Speech begins where the probability reaches `on` and lasts while it stays at or above `off`; then short gaps are
     filled, short regions dropped, and the rest padded. With `level_db` (power of each 50 ms, dB of full scale) quiet
-    ends are drawn in again.
+    ends are drawn in again, and quiet pauses taken out.
     """
     end_of_sound = len(probability) * FRAME if n_samples is None else n_samples
     starts, ends = _runs(_with_hysteresis(probability, config.on, config.off))
@@ -121,7 +130,11 @@ def regions_from_probability(
         if end - start >= max(1, config.min_speech_s * ANALYSIS_RATE_HZ):
             regions.append(Region(max(0, start - pad), min(end_of_sound, end + pad)))
     united = _touching_united(regions)
-    return united if level_db is None else _drawn_in(united, _is_quiet(level_db, config), config.pad_s)
+    if level_db is None:
+        return united
+    is_quiet = _is_quiet(level_db, config)
+    drawn = _drawn_in(united, is_quiet, config.pad_s)
+    return remaining(drawn, _pauses(drawn, probability, is_quiet, config))
 
 
 def _is_quiet(level_db: NDArray[np.float32], config: VadConfig) -> NDArray[np.bool_]:
@@ -147,6 +160,25 @@ def _drawn_in(regions: list[Region], is_quiet: NDArray[np.bool_], pad_s: float) 
             region = Region(start, end)
         drawn.append(region)
     return drawn
+
+
+def _pauses(
+    regions: Sequence[Region], probability: NDArray[np.float32], is_quiet: NDArray[np.bool_], config: VadConfig
+) -> list[Region]:
+    """What of `regions` is quiet between two sounds for `quiet_gap_s`, with a frame in or near it that is surely
+    nobody's."""
+    late = round((config.pad_s + _LATE_S) * ANALYSIS_RATE_HZ)
+    quiet = [Region(start * _LEVEL, end * _LEVEL) for start, end in _spans(is_quiet)]
+    between = [
+        part
+        for region in regions
+        for part in within(region, quiet)
+        if region.start_sample < part.start_sample and part.end_sample < region.end_sample
+    ]
+    sure = merged(
+        Region(max(0, start * FRAME - late), end * FRAME + late) for start, end in _spans(probability < _NOBODY)
+    )
+    return [part for part in common(between, sure) if part.n_samples >= config.quiet_gap_s * ANALYSIS_RATE_HZ]
 
 
 def voiced_parts(
@@ -175,6 +207,11 @@ def _runs(is_speech: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.i
     return np.flatnonzero(change == 1), np.flatnonzero(change == -1)
 
 
+def _spans(is_inside: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    starts, ends = _runs(is_inside)
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))
+
+
 def _touching_united(regions: list[Region]) -> list[Region]:
     united: list[Region] = []
     for region in regions:
@@ -190,7 +227,7 @@ class DetectSpeech:
     Rejects with SILENT where every track is (almost) zero, with NO_SPEECH where no track has a region.
     """
 
-    name, version = "detect_speech", 2
+    name, version = "detect_speech", 3
 
     def __init__(self, config: VadConfig) -> None:
         self.config = config

@@ -33,11 +33,12 @@ GRID: dict[str, tuple[float, ...]] = {
     "on": (0.2, 0.25, 0.3),
     "off": (0.1, 0.15),
     "fill_gap_s": (0.15, 0.3, 0.5),
-    "pad_s": (0.07, 0.15, 0.2, 0.25),
+    "pad_s": (0.07, 0.15, 0.2, 0.22, 0.25),
     "min_speech_s": (0.15, 0.25),
     "quiet_below_top_db": (35.0, 200.0),
+    "quiet_gap_s": (0.3, 5.0),
 }
-BEFORE = VadConfig(on=0.3, off=0.15, fill_gap_s=0.15, min_speech_s=0.15, pad_s=0.07, quiet_below_top_db=200)
+FIRST = VadConfig(on=0.3, off=0.15, fill_gap_s=0.15, min_speech_s=0.15, pad_s=0.07, quiet_below_top_db=200)
 SILERO = VadConfig(on=0.5, off=0.35, fill_gap_s=0.1, min_speech_s=0.25, pad_s=0.03, quiet_below_top_db=200)
 
 Counts = NDArray[np.float64]
@@ -116,7 +117,7 @@ def table() -> Table:
         left_out += np.sum([counts[config][n] for n in everything if found[n].group == group], axis=0)
     rows = [
         _row(name, np.sum([one.counts(config) for one in found], axis=0), voices, config)
-        for name, config in (("silero's thresholds", SILERO), ("before", BEFORE), ("defaults now", VadConfig()))
+        for name, config in (("silero's thresholds", SILERO), ("before", FIRST), ("defaults now", VadConfig()))
     ]
     rows.append(_row("chosen without the meeting that it is applied to", left_out, [], None))
     head = ("twelve clips", "missed %", "false alarms %", "read speech right %")

@@ -147,6 +147,23 @@ def test_a_quiet_voice_beside_a_loud_one_keeps_its_region() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("in_pause", "level_db", "quiet_s", "parts"),
+    [(0.0, -70, 0.4, 2), (0.1, -70, 0.4, 1), (0.0, -40, 0.4, 1), (0.0, -70, 0.3, 1)],
+)
+def test_a_filled_pause_is_speech_unless_it_is_quiet_for_long_and_surely_nobodys(
+    in_pause: float, level_db: float, quiet_s: float, parts: int
+) -> None:
+    config = BARE.model_copy(update={"fill_gap_s": 0.6, "pad_s": 0.2, "quiet_below_top_db": 35.0, "quiet_gap_s": 0.35})
+    probability = _prob(*[0.9] * 25, *[in_pause] * 12, *[0.9] * 25)
+    levels = np.full(40, -20, np.float32)
+    levels[17 : 17 + round(quiet_s * 20)] = level_db
+    found = regions_from_probability(probability, config, level_db=levels)
+    assert len(found) == parts
+    if parts == 2:
+        assert (found[0].end_sample, found[1].start_sample) == (17 * 800, 25 * 800)
+
+
 def test_voiced_parts_are_what_is_said_without_a_pause() -> None:
     probability = _prob(*[0.0] * 10, *[0.9] * 20, *[0.0] * 10, *[0.9] * 20, *[0.0] * 10)
     (region,) = regions_from_probability(probability, VadConfig())
