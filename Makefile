@@ -75,7 +75,7 @@ $(DEMO_READY): | $(BIN)/python
 
 $(TEST_READY): | $(DEMO_READY)
 	@echo "installing what the tests need into $(VENV)"
-	$(INSTALL) -e '.[accent,diarization,gcs,s3,ray,beam,dev]'
+	$(INSTALL) -e '.[accent,diarization,gcs,s3,ray,beam,otel,dev]'
 	@# --no-deps: only the module that reads NeMo's manifests is imported, and the rest of NeMo asks for much more.
 	$(INSTALL) --no-deps nemo-toolkit
 	@touch $@

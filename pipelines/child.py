@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import ProvoiceError
+from schemas.errors import ProvoiceError, stage_of
 from schemas.quick_arrow import never_import_pandas_for_a_question
 
 
@@ -30,6 +30,8 @@ class JobSpec:
     run_number: int
     config: Mapping[str, Any]
     work_dir: str
+    run_id: str = ""
+    """For what is logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Failure:
     error: Exception
     is_fatal: bool
     trace: str = ""
+    stage: str = ""
+    """In which stage, if it was in one."""
 
 
 def settings_of_this_process() -> dict[str, str]:
@@ -137,9 +141,10 @@ def _calls(connection: Connection) -> Any:
 
 def _failure(error: Exception, *, is_opening: bool) -> Failure:
     is_ours = isinstance(error, ProvoiceError)
+    stage = stage_of(error)
     trace = "" if is_ours else "".join(traceback.format_exception(error))
     if not is_ours:
         # The class may not exist, or not unpickle, on the other side.
         said = "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
         error = MemoryError() if isinstance(error, MemoryError) else RuntimeError(said)
-    return Failure(error, is_fatal=is_ours or is_opening, trace=trace)
+    return Failure(error, is_fatal=is_ours or is_opening, trace=trace, stage=stage)

@@ -19,7 +19,7 @@ from pipelines.plan import PlannedSource
 from pipelines.rows import Row, RunNames, recording_row, utterance_row
 from pipelines.stages import Stages
 from schemas.consent import Binding
-from schemas.errors import Reason, Rejected
+from schemas.errors import Reason, Rejected, in_stage
 from transforms import binding
 from transforms.cut import Cut, utterance_of
 from transforms.encode import encode
@@ -120,7 +120,7 @@ class Preparer:
                 with self._timed(stage.name):
                     answers = stage([items[n] for n in going])
             except Exception as error:
-                error.add_note(f"in stage {stage.name}")  # whoever reads the failure asks first: in which one?
+                in_stage(error, stage.name)
                 raise
             if len(answers) != len(going):
                 raise RuntimeError(f"stage {stage.name} answered {len(answers)} of {len(going)} items")

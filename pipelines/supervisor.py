@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psutil
@@ -40,6 +40,7 @@ class Death:
     reason: Reason
     detail: str
     in_hand: tuple[str, ...]
+    stage: str = ""
 
 
 @dataclass(slots=True)
@@ -90,9 +91,16 @@ class Supervisor:
             answer = self._attempt(attempt)
             if isinstance(answer, Commit):
                 return answer
-            log.warning("unit %s, attempt %d: %s: %s", unit_id, number, answer.reason.value, answer.detail)
+            log.warning(
+                "unit %s, attempt %d: %s: %s", unit_id, number, answer.reason.value, answer.detail,
+                extra=self._about(unit_id, attempt=number, reason=answer.reason.value, stage=answer.stage),
+            )  # fmt: skip
             known.learn(answer, self._limits.tries)
             self._give_up_early(known)
+
+    def _about(self, unit_id: str, **more: object) -> dict[str, object]:
+        """What a log that is read by machines says beside the sentence."""
+        return {"run_id": self._spec.run_id, "unit_id": unit_id, **more}
 
     def _give_up_early(self, known: _Known) -> None:
         """The breaker judges a unit when it is done; one in which source after source fails need not get there."""
@@ -152,7 +160,7 @@ class Supervisor:
         if isinstance(failure.error, MemoryError):
             self._kill()
             return Death(Reason.OUT_OF_MEMORY, "the worker could not get more memory", tuple(in_hand))
-        return Death(Reason.STAGE_FAILED, str(failure.error), tuple(in_hand))
+        return Death(Reason.STAGE_FAILED, str(failure.error), tuple(in_hand), failure.stage)
 
     def _heard(self, in_hand: tuple[str, ...], due: float) -> tuple[Any, ...] | Death:
         """The child's next word; a Death when it dies, outgrows its memory or is late."""
@@ -181,7 +189,7 @@ class Supervisor:
             ["pipelines.unit", "pipelines.child", "pyarrow.parquet", "onnxruntime", "soundfile"]
         )
         ours, theirs = context.Pipe()
-        spec = JobSpec(self._spec.lake_uri, self._spec.run_number, self._spec.config, str(self._work_dir.path))
+        spec = replace(self._spec, work_dir=str(self._work_dir.path))
         args = (theirs, spec, os.getpid(), settings_of_this_process())
         process = context.Process(target=serve, args=args, daemon=True, name="provoice-worker")
         process.start()

@@ -11,6 +11,7 @@ from typing import Any
 
 from lake.commits import committed_units, read_commit, read_commits
 from lake.lake import Lake
+from pipelines import logs
 from pipelines.breaker import Breaker
 from pipelines.child import JobSpec
 from pipelines.config import Config
@@ -38,6 +39,7 @@ class PrepareWork:
 
     def open(self, processes: int | None = None) -> UnitWorker:
         """The worker of this process, with `processes` children (None: one per core)."""
+        logs.follow()
         return UnitWorker(self, processes or cores())
 
     def receipts(self, known: Collection[str] = ()) -> Iterator[tuple[str, Commit]]:
@@ -55,7 +57,7 @@ class UnitWorker:
         self.processes = processes
         self._lake = Lake.open(work.lake_uri)
         self._limits = parse(Config, dict(work.config), "the run's configuration").limits
-        job = JobSpec(work.lake_uri, work.run_number, work.config, work.work_dir)
+        job = JobSpec(work.lake_uri, work.run_number, work.config, work.work_dir, work.run_id)
         breaker = Breaker(self._limits)
         self._idle: queue.SimpleQueue[Supervisor] = queue.SimpleQueue()
         self._all = [Supervisor(job, self._limits, breaker) for _ in range(processes)]
@@ -75,7 +77,8 @@ class UnitWorker:
                 # The client has asked again and again already; a store that is away for longer may be back by now.
                 if number == self._limits.unit_tries:
                     raise
-                log.warning("unit %s, try %d: %s", task.name, number, error)
+                about = {"run_id": self.work.run_id, "unit_id": task.name, "attempt": number}
+                log.warning("unit %s, try %d: %s", task.name, number, error, extra=about)
                 time.sleep(_PAUSE_S * number)
         raise RuntimeError("not reached: the last try returns or raises")
 

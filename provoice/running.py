@@ -52,6 +52,7 @@ def run_command(
     cluster: str | None = None, prices: str | None = None, **options: object,
 ) -> int:  # fmt: skip
     """Runs, shows progress and the account; returns the exit code. With a budget, measures a sample first."""
+    from provoice.lineage import lineage, of_run
     from provoice.progress import showing
     from provoice.telemetry import telling
 
@@ -65,13 +66,19 @@ def run_command(
     began = time.monotonic()
     resume = "resume with: provoice " + " ".join(shlex.quote(word) for word in sys.argv[1:])
     try:
-        with telling() as telemetry, showing(request.lake.root.uri, quiet=as_json) as screen:
+        with (
+            lineage("run") as told,
+            telling() as telemetry,
+            showing(request.lake.root.uri, quiet=as_json) as screen,
+        ):
             started = start(request, screen.listed)
             if started is None:
                 screen.done()
                 _say_nothing_left(request, as_json)
                 return 0
             screen.started(started)
+            run = started.run
+            told.start(lambda: of_run(request.lake, run))
             if telemetry is not None:
                 telemetry.started(started)
 
@@ -81,6 +88,7 @@ def run_command(
                     telemetry.committed(progress)
 
             progress = execute(request, started, committed)
+            told.know(lambda: of_run(request.lake, run, progress.counts))
     except KeyboardInterrupt:
         sys.stderr.write(f"\ninterrupted; what is committed stays. {resume}\n")
         return 130

@@ -8,9 +8,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from pipelines.engines.contract import Task, Work, Worker
@@ -114,24 +113,3 @@ def _forget_main() -> None:
     spec = getattr(main, "__spec__", None)
     if main is not None and spec is not None and spec.name.startswith("apache_beam."):
         main.__spec__, main.__file__ = None, None
-
-
-def plain(receipt: Any) -> Any:
-    """A receipt as plain values, whatever class it has."""
-    if hasattr(receipt, "model_dump"):
-        return receipt.model_dump(mode="json")
-    return asdict(receipt) if is_dataclass(receipt) and not isinstance(receipt, type) else receipt
-
-
-def figures(values: Any) -> dict[str, int]:
-    """The counters of a receipt's `counts`: whole numbers, those by reason as `rejected_silent`, seconds as `_ms`."""
-    counts = values.get("counts") if isinstance(values, Mapping) else None
-    found: dict[str, int] = {}
-    for name, value in counts.items() if isinstance(counts, Mapping) else ():
-        if isinstance(value, Mapping):
-            found.update({f"{name}_{reason}": int(n) for reason, n in value.items()})
-        elif isinstance(value, float):
-            found[f"{name.removesuffix('_s')}_ms"] = round(value * 1000)
-        elif isinstance(value, int):
-            found[name] = int(value)
-    return found

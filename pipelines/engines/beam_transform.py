@@ -21,8 +21,9 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipelines.engines.beam_process import Dead, EngineProcess, figures, plain
+from pipelines.engines.beam_process import Dead, EngineProcess
 from pipelines.engines.contract import Task, Work, longest_first
+from pipelines.engines.figures import figures, plain
 
 NAMESPACE = "provoice"
 DEAD = "dead"

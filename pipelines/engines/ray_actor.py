@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from pipelines.engines.contract import Receipt, Task, Work, Worker
+from pipelines.engines.ray_counters import Counters
 from schemas.errors import ProvoiceError, RunStopped
 
 log = logging.getLogger("provoice.worker")
@@ -28,6 +29,7 @@ class UnitActor(Generic[Receipt]):
 
     def __init__(self) -> None:
         self._worker: Worker[Receipt] | None = None
+        self._counters = Counters()
 
     def open(self, work: Work[Receipt]) -> Failure | None:
         """Opens the work; the actor is ready when this has returned."""
@@ -46,7 +48,9 @@ class UnitActor(Generic[Receipt]):
         if self._worker is None:
             raise RuntimeError("the actor was not opened")
         try:
-            return self._worker.run(task)
+            receipt = self._worker.run(task)
+            self._counters.add(receipt)
+            return receipt
         except ProvoiceError as error:
             return Failure(error)
         except Exception as error:  # a fault in the code; its class may not exist, or not unpickle, on the other side

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from pipelines import logs
 from provoice.cli.errors import explained
 
 COMMANDS: dict[str, tuple[str, str, str]] = {

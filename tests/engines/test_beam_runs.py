@@ -18,8 +18,8 @@ import pytest
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
 
-from pipelines.engines.beam_process import figures
 from pipelines.engines.beam_transform import DEAD, DEAD_TEXTS
+from pipelines.engines.figures import figures
 from pipelines.run import execute, start
 from schemas.records import Counts
 from tests.engines.beam_stages import NOTES

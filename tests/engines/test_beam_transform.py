@@ -12,9 +12,10 @@ import apache_beam as beam
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipelines.engines.beam_process import EngineProcess, figures, plain, share
+from pipelines.engines.beam_process import EngineProcess, share
 from pipelines.engines.beam_transform import PrepareUnits, packed, unpacked
 from pipelines.engines.contract import Task
+from pipelines.engines.figures import figures, plain
 from schemas.errors import RunStopped
 from schemas.records import Counts
 from tests.engines.folder_work import FolderWork, tasks_of
