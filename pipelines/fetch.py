@@ -57,8 +57,13 @@ def _check_same(root_uri: str, source: Source) -> None:
 
 def _local(root_uri: str, source: Source) -> tuple[Path, str]:
     path = Path(root_uri) / source.path
-    with path.open("rb") as file:
-        return path, hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return path, hashlib.file_digest(file, "sha256").hexdigest()
+    except (FileNotFoundError, PermissionError):
+        raise
+    except OSError as error:  # a mount that is gone, a bad sector: the next run asks again
+        raise Rejected(Reason.SOURCE_MISSING, f"it cannot be read: {error.strerror or error}", "fetch") from None
 
 
 def _copied(root_uri: str, source: Source, folder: Path) -> tuple[Path, str]:

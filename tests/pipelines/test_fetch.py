@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 
 import pytest
@@ -10,7 +11,7 @@ from lake.clients import open_filesystem
 from pipelines import fetch as module
 from pipelines.fetch import fetch
 from pipelines.sources import SourceRoot, SourcesConfig, list_sources
-from schemas.errors import LakeError, Reason, Rejected
+from schemas.errors import RETRIABLE, LakeError, Reason, Rejected
 from tests.lake.fake_store import as_s3fs_says_it
 from tests.lake.test_retries import BUSY, stopped_clock
 
@@ -108,3 +109,19 @@ def test_an_inventory_that_is_wrong_about_the_size_yields_no_part_of_a_file(sour
     for size in (len(DATA) - 1, len(DATA) + 1):
         with pytest.raises(Rejected, match=rf"planned as {size} bytes, now {len(DATA)}"):
             fetch(URI, type(source)(source.root, source.path, source.version, size), tmp_path, 1 << 20)
+
+
+def test_a_local_file_whose_disk_fails_is_put_aside_for_now(tmp_path, monkeypatch):
+    (tmp_path / "a.wav").write_bytes(DATA)
+    (found,) = list_sources(SourceRoot("raw", str(tmp_path)), SourcesConfig())
+
+    def fails(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(hashlib, "file_digest", fails)
+    with pytest.raises(Rejected) as caught:
+        fetch(str(tmp_path), found, tmp_path, 1 << 20)
+    assert (caught.value.reason, caught.value.detail) == (
+        Reason.SOURCE_MISSING, "it cannot be read: Input/output error",
+    )  # fmt: skip
+    assert caught.value.reason in RETRIABLE

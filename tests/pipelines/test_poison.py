@@ -36,7 +36,7 @@ def test_each_poison_costs_its_own_source_and_no_other(tmp_path):
 def test_what_eats_memory_and_what_never_ends_are_put_aside_by_name(tmp_path):
     raw = folder_of_clips(tmp_path / "raw", 4, seconds=3)
     poisons = {"clip000.wav": "eat", "clip003.wav": "sleep"}
-    settings = (*POISONED, "limits.seconds_per_source=3", "limits.memory_bytes=800000000", "workers=1")
+    settings = (*POISONED, "limits.seconds_per_source=5", "limits.memory_bytes=800000000", "workers=1")
     counts = run(raw, tmp_path / "lake", settings=settings, catalogue=catalogue(tmp_path / "c.jsonl", poisons)).counts
     assert counts.rejected == {"out_of_memory": 1, "timed_out": 1}
     assert counts.emitted == 2

@@ -219,6 +219,12 @@ def test_the_same_file_gives_the_same_bytes(tmp_path):
     assert np.array_equal(again.tracks[0].level_db, first.tracks[0].level_db)
 
 
+def test_a_file_that_is_gone_by_now_is_put_aside_for_now(tmp_path):
+    with pytest.raises(Rejected) as caught:
+        decode(tmp_path / "gone.wav", tmp_path, DecodeConfig())
+    assert caught.value.reason is Reason.SOURCE_MISSING
+
+
 def test_the_stage_answers_for_each_recording_in_order(tmp_path):
     good, bad = write(tmp_path / "a.wav", noise(1.0)), tmp_path / "b.wav"
     bad.write_text("not sound")

@@ -48,10 +48,13 @@ def decode(path: Path, spool_dir: Path, config: DecodeConfig) -> Decoded:
 
     `spool_dir` exists and is this recording's own. Readers are tried in order; one that stops before the end is
     compared with the next, and whichever heard more is kept, with a note. Raises Rejected: TOO_LARGE, TOO_LONG,
-    TOO_MANY_CHANNELS, BAD_SAMPLE_RATE, NOT_AUDIO, EMPTY_AUDIO, UNREADABLE. Errors of disk and memory propagate. After
-    an exception `spool_dir` holds no spool.
+    TOO_MANY_CHANNELS, BAD_SAMPLE_RATE, NOT_AUDIO, EMPTY_AUDIO, UNREADABLE, SOURCE_MISSING. Errors of the spools' disk
+    and of memory propagate. After an exception `spool_dir` holds no spool.
     """
-    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError as error:  # it was read a moment ago
+        raise Rejected(Reason.SOURCE_MISSING, f"it cannot be opened any more: {error.strerror or error}") from None
     try:
         size = os.fstat(descriptor).st_size
         if size > config.max_bytes:
