@@ -2,9 +2,9 @@
 
     python launch.py --config=configs/default.yaml --source=gs://raw --lake=gs://lake/main --runner=DataflowRunner …
 
-The launcher passes a template's parameters as `--name=value`, together with the options of the job. It takes the job from
-what the runner writes down, so nobody may wait here: `provoice run` with the same words, once the job has ended, does what is
-left, takes the snapshot and says the account.
+The launcher passes a template's parameters as `--name=value`, together with the options of the job. It takes the job
+from what the runner writes down, so nobody may wait here: `provoice run` with the same words, once the job has ended,
+does what is left, takes the snapshot and says the account.
 """
 
 # mypy: disallow-untyped-calls=False

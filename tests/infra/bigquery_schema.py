@@ -24,8 +24,8 @@ TABLES: Mapping[str, pa.Schema] = {
     "recordings": RECORDINGS_SCHEMA,
     "release": RELEASE_INDEX_SCHEMA,
 }
-# Whoever has one of these finds the person, or the recording that they are heard in. The names of BigQuery's columns, by
-# path; what lies below a name that is listed is tagged with it (BigQuery tags leaves only).
+# Whoever has one of these finds the person, or the recording that they are heard in. By path; what lies below a name
+# that is listed is tagged with it (BigQuery tags leaves only).
 PERSONAL = frozenset(
     {
         "consent.subject_id", "consent.grant_id", "grant_ids", "subject_ids", "justifications.subject_id",

@@ -1,4 +1,4 @@
-"""What tests of the infrastructure are held against, fetched once into `.cache/tests`: packages of npm, PyPI and Go's proxy.
+"""What the infrastructure is held against, fetched once into `.cache/tests`: packages of npm, of PyPI, of Go's proxy.
 
 Each by an exact version and digest. Where one cannot be had, the test that asked is skipped with what was said.
 """
@@ -13,9 +13,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 

@@ -28,9 +28,12 @@ _TYPES: Mapping[str, Any] = {
     "map": ["map", "string"],
     "object": ["list", ["map", "string"]],
 }
-_SETTINGS = Block({name: Attribute("string") for name in ("project", "region", "zone", "billing_project")} | {
-    "user_project_override": Attribute("bool"),
-})  # fmt: skip
+_SETTINGS = Block(
+    {name: Attribute("string") for name in ("project", "region", "zone", "billing_project")}
+    | {"user_project_override": Attribute("bool")}
+)
+_NAMES = ("account_id", "name", "role_id", "bucket_id", "short_name")
+"""Attributes that say what a resource is called, the best first."""
 
 
 @contextmanager
@@ -86,9 +89,10 @@ class _Answers:
 
 def _filled(block: Block, values: dict[str, Any], kind: str) -> dict[str, Any]:
     """The values with something made up, and always the same, for what the provider would set."""
+    own = next((str(values[name]) for name in _NAMES if values.get(name)), "x")
     for name, attribute in block.attributes.items():
         if values.get(name) is None and (attribute.is_computed or name == "id"):
-            values[name] = _made_up(name, attribute, values, kind)
+            values[name] = _made_up(name, attribute, values, kind, own)
     for name, nested in block.blocks.items():
         inner = values.get(name)
         for one in inner if isinstance(inner, list) else []:
@@ -96,10 +100,9 @@ def _filled(block: Block, values: dict[str, Any], kind: str) -> dict[str, Any]:
     return values
 
 
-def _made_up(name: str, attribute: Attribute, values: Mapping[str, Any], kind: str) -> Any:
+def _made_up(name: str, attribute: Attribute, values: Mapping[str, Any], kind: str, own: str) -> Any:
     if attribute.kind != "string":
         return {"number": 1, "bool": False, "map": {}}.get(attribute.kind, [])
-    own = next((values[key] for key in ("account_id", "name", "role_id", "bucket_id", "short_name") if values.get(key)), "x")
     project = values.get("project") or "made-up"
     account = f"{values.get('account_id') or 'agent'}@{project}.iam.gserviceaccount.com"
     known = {
@@ -107,18 +110,15 @@ def _made_up(name: str, attribute: Attribute, values: Mapping[str, Any], kind: s
         "email": account,
         "member": f"serviceAccount:{account}",
         "service_account_id": f"bqcx@{project}.iam.gserviceaccount.com",
-        "self_link": f"https://www.googleapis.com/compute/v1/projects/{project}/global/networks/subnetworks/{own}".replace(
-            "networks/subnetworks", "subnetworks" if "subnetwork" in kind else "networks"
-        ),
+        "self_link": f"https://www.googleapis.com/compute/v1/projects/{project}/{kind.rpartition('_')[2]}s/{own}",
         "dag_gcs_prefix": "gs://composer-bucket/dags",
     }
-    if kind == "google_project_iam_custom_role":
-        return f"projects/{project}/roles/{own}"
-    if kind == "google_kms_key_ring":
-        return f"projects/{project}/locations/{values['location']}/keyRings/{own}"
-    if kind == "google_kms_crypto_key":
-        return f"{values['key_ring']}/cryptoKeys/{own}"
-    return known.get(name, f"{kind}/{own}/{name}")
+    ids = {
+        "google_project_iam_custom_role": f"projects/{project}/roles/{own}",
+        "google_kms_key_ring": f"projects/{project}/locations/{values.get('location')}/keyRings/{own}",
+        "google_kms_crypto_key": f"{values.get('key_ring')}/cryptoKeys/{own}",
+    }
+    return ids.get(kind) or known.get(name) or f"{kind}/{own}/{name}"
 
 
 def _block(block: Block) -> bytes:
@@ -133,7 +133,9 @@ def _block(block: Block) -> bytes:
         if name == "timeouts":
             nesting = _number(3, _SINGLE_NESTING)
         else:
-            nesting = _number(3, _LIST_NESTING) + _number(4, int(nested.is_required)) + _number(5, int(nested.is_single))
+            nesting = (
+                _number(3, _LIST_NESTING) + _number(4, int(nested.is_required)) + _number(5, int(nested.is_single))
+            )
         out += _message(3, _message(1, name.encode()) + _message(2, _block(nested.block)) + nesting)
     return out
 

@@ -1,4 +1,4 @@
-"""The Google provider's schema, as the TypeScript bindings on npm state it: no provider can be fetched from a registry of
+"""The Google provider's schema, as the TypeScript bindings on npm state it: providers themselves are in no registry of
 packages, but `@cdktf/provider-google` was generated from the schema of `hashicorp/google`, and its comments name each
 attribute as Terraform spells it.
 
@@ -65,7 +65,13 @@ _GETTER = re.compile(
     r"^    // (\w+) - computed: true, optional: false, [^\n]*\n(?:[^\n]*\n)?    get \w+\(\) \{\s+return ([^;]*);", re.M
 )
 _READ = re.compile(r"\.get(\w+)Attribute\(")
-_GETTER_KINDS = {"String": "string", "Number": "number", "Boolean": "bool", "List": "list", "NumberList": "list(number)"}
+_GETTER_KINDS = {
+    "String": "string",
+    "Number": "number",
+    "Boolean": "bool",
+    "List": "list",
+    "NumberList": "list(number)",
+}
 
 
 def read_schema(kinds: Iterable[str]) -> Mapping[str, Block]:

@@ -70,9 +70,8 @@ def resources(plan: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _ready(folder: Path, environment: Mapping[str, str]) -> None:
-    done = said(folder, "init", "-backend=false", "-input=false", "-no-color", environment=environment)
+    # There is no bucket here for the state.
+    (folder / "backend_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
+    done = said(folder, "init", "-input=false", "-no-color", environment=environment)
     if done.returncode:
         raise ValueError(" ".join(done.stderr.split()))
-    backend = folder / "backend_override.tf"  # no bucket here for the state
-    backend.write_text('terraform {\n  backend "local" {}\n}\n')
-    said(folder, "init", "-reconfigure", "-input=false", environment=environment)

@@ -23,7 +23,8 @@ locals {
       launcherMachineType       = var.launcher_machine_type
       diskSizeGb                = var.disk_size_gb
       numWorkers                = 1
-      additionalPipelineOptions = ["autoscaling_algorithm=THROUGHPUT_BASED", "number_of_worker_harness_threads=2"]
+      autoscalingAlgorithm      = "AUTOSCALING_ALGORITHM_BASIC"
+      additionalPipelineOptions = ["sdk_location=container", "number_of_worker_harness_threads=2"]
     }
   }
 }

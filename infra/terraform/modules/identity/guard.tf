@@ -10,7 +10,7 @@ locals {
 resource "google_tags_tag_key" "deletes" {
   count = var.guard_deletes ? 1 : 0
 
-  parent      = "projects/${var.project_id}"
+  parent      = "projects/${data.google_project.this.number}"
   short_name  = "${var.prefix}-deletes"
   description = "Who may delete objects of a bucket."
 }
