@@ -16,6 +16,7 @@ from pipelines.erase.record import unfinished
 from pipelines.erase.releases import people_in_releases
 from pipelines.erase.subjects import who_has_withdrawn
 from pipelines.notices.webhook import check_environment
+from provoice.lineage import lineage, of_erasure
 from provoice.words import hours, several, size
 from schemas.errors import ConfigError
 from schemas.instants import to_text
@@ -123,7 +124,10 @@ def _planned_object(said: Planned) -> dict[str, object]:
 
 def _did(lake: Lake, wanted: Wanted, asked: Asked) -> str:
     show = _progress if sys.stderr.isatty() and not asked.as_json else _nothing
-    outcome = erase(lake, wanted, show)
+    with lineage("erase") as told:
+        told.start(lambda: of_erasure(lake))
+        outcome = erase(lake, wanted, show)
+        told.know(lambda: of_erasure(lake, outcome))
     if show is _progress:
         sys.stderr.write("\r\x1b[K")
     if asked.as_json:

@@ -13,6 +13,7 @@ from lake.releases import list_releases, read_release
 from pipelines.release.account import allowed, share
 from pipelines.release.create import Chosen, Wanted, create, preview
 from pipelines.uses import read_use
+from provoice.lineage import lineage, of_release
 from provoice.words import hours, several
 from schemas.consent import TERMS, Use
 from schemas.errors import ConfigError
@@ -35,7 +36,10 @@ def create_release(
         chosen, record = preview(lake, wanted), None
         text = json.dumps(_funnel_object(chosen)) + "\n" if as_json else funnel(chosen, wanted.use)
         return text, False
-    chosen, record = create(lake, wanted)
+    with lineage("release") as told:
+        told.start(lambda: of_release(lake, None))
+        chosen, record = create(lake, wanted)
+        told.know(lambda: of_release(lake, record))
     if record is not None:
         return (record.model_dump_json() + "\n" if as_json else shown(record)), False
     if not chosen.after(chosen.last).utterances:
