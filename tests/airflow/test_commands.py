@@ -25,18 +25,20 @@ PARAMS: dict[str, Any] = {
     "lake": "s3://voice/lake", "config": "configs/default.yaml", "sources": ["calls=s3://calls/raw", "/data/more"],
     "catalogue": "who.csv", "ledger": "s3://ledger", "set": ["max_rejected_ratio=0.1"], "run_on": "local", "workers": 4,
     "dataflow_options": ["--project=p", "--region=r"], "ray_address": "http://head:8265", "max_rejected_ratio": 0.05,
-    "expiring_days": 30, "release": "clean", "use": "use.yaml", "where": "snr_db > 15", "erase": True, "erase_raw": True,
-    "seals": "/secure", "superseded": True, "grace": "36h", "also": ["/exports"],
+    "expiring_days": 30, "release": "clean", "use": "use.yaml", "where": "snr_db > 15", "erase": True,
+    "erase_raw": True, "prices": "prices.yaml", "cluster": "spot", "budget": 500, "seals": "/secure",
+    "superseded": True, "grace": "36h", "also": ["/exports"],
 }  # fmt: skip
 BARE = {
     **PARAMS, "catalogue": None, "ledger": None, "set": [], "workers": None, "max_rejected_ratio": None, "where": None,
-    "erase_raw": False, "superseded": False, "grace": None, "also": [],
+    "erase_raw": False, "superseded": False, "grace": None, "also": [], "prices": None, "cluster": None, "budget": None,
 }  # fmt: skip
 
 
 def load(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"airflow_{name}", DAGS / "provoice_dag" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -49,8 +51,8 @@ def every(params: dict[str, Any]) -> dict[str, list[str]]:
     """Each function's words, with the same parameters."""
     name = commands.run_id("provoice_daily", datetime(2026, 11, 21, 3, tzinfo=UTC))
     more = {
-        "run": (name,), "check": (name,), "seal": (["s-1", "s-2"], "/secure/one.seal"), "scan": ("/secure/one.seal",),
-        "stop_ray": (name, 1),
+        "plan": (name,), "run": (name,), "check": (name,), "seal": (["s-1", "s-2"], "/secure/one.seal"),
+        "scan": ("/secure/one.seal",), "stop_ray": (name, 1),
     }  # fmt: skip
     first = {"stop_ray": (params,)}
     return {one: getattr(commands, one)(*first.get(one, (PROGRAM, params)), *more.get(one, ())) for one in builders()}
@@ -72,7 +74,8 @@ def parsed(words: list[str]) -> tuple[str, dict[str, Any]]:
     context, command, path = cli.make_context("provoice", list(words)), cli, []
     while isinstance(command, click.Group):
         name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
-        assert name is not None and found is not None
+        assert name is not None
+        assert found is not None
         command, context = found, found.make_context(name, rest, parent=context)
         path.append(name)
     return " ".join(path), context.params
@@ -95,6 +98,8 @@ def test_values_arrive_where_they_belong():
     assert values["sources"] == ("calls=s3://calls/raw", "/data/more")
     assert (values["workers"], values["overrides"]) == (4, ("max_rejected_ratio=0.1",))
     assert parsed(words["check"][1:])[1]["max_rejected_ratio"] == 0.05
+    assert parsed(words["plan"][1:])[1]["budget"] == 500
+    assert parsed(every(BARE)["plan"][1:])[1]["dry_run"] is True
     assert parsed(words["release"][1:])[1]["where"] == "snr_db > 15"
     assert parsed(words["erase"][1:])[1]["is_sure"] is True
     assert parsed(words["due"][1:])[1]["is_sure"] is False
@@ -107,6 +112,7 @@ def test_dataflow_takes_what_stands_behind_the_dashes():
     assert values["options"] == ("--runner=DataflowRunner", "--project=p", "--region=r")
 
 
+@pytest.mark.long  # importing Ray's command line takes ten seconds
 def test_ray_is_handed_a_job_that_its_own_parser_and_ours_take():
     from ray.dashboard.modules.job.cli import stop, submit
 

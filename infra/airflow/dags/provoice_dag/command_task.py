@@ -85,8 +85,7 @@ class CommandTask(BaseOperator):
 
     def failure(self, words: Words, code: int) -> AirflowException:
         """What the task fails with, and whether that is tried again."""
-        own = len(self.program)
-        what = " ".join(word for word in words[own - 1 : own + 2] if not word.startswith("-"))
+        what = " ".join(words[len(self.program) :][:2] if words[: len(self.program)] == self.program else words[:3])
         if code in (2, 3, 4):
             said = f"{what}: exit code {code}, {commands.MEANINGS[code]}; a retry would say the same"
             return AirflowFailException(said)

@@ -30,8 +30,10 @@ def run_id(dag_id: str, moment: datetime) -> str:
     return f"{dag_id}-{moment:%Y%m%dT%H%M%S}" + (f"-{moment:%f}" if moment.microsecond else "")
 
 
-def plan(program: Sequence[str], params: Params) -> Words:
-    return [*program, "plan", *_what(params), "--json"]
+def plan(program: Sequence[str], params: Params, name: str) -> Words:
+    """Lists what is new; with prices, a cluster or a budget it also measures a sample, and may refuse."""
+    cost = [word for key in ("cluster", "prices", "budget") for word in _option(f"--{key}", params.get(key))]
+    return [*program, "plan", *_what(params), "--run-id", name, *(cost or ["--dry-run"]), "--json"]
 
 
 def run(program: Sequence[str], params: Params, name: str, attempt: int = 1, ray: Sequence[str] = ("ray",)) -> Words:

@@ -20,10 +20,10 @@ RELEASES = AssetAlias("provoice-releases")
 
 
 class Plan(CommandTask):
-    """What the run would do: its figures are this task's result."""
+    """What the run would do, and, with prices, take and cost; over the budget it is refused. Figures are its result."""
 
     def by_hand(self, context: Mapping[str, Any]) -> Words:
-        return commands.plan(self.program, context["params"])
+        return commands.plan(self.program, context["params"], self.run_name(context))
 
     def execute(self, context: Any) -> dict[str, Any]:
         found = figures(self.call(self.by_hand(context)).objects()[-1])

@@ -61,6 +61,11 @@ DAILY: Mapping[str, dict[str, Any]] = {
     "ray_address": _text(
         "Where the Ray cluster takes jobs: http://HOST:8265.", pattern=r"^https?://[^\s]+$", optional=True
     ),
+    "prices": _text("Table of prices: what the run would cost is measured on a sample first.", optional=True),
+    "cluster": _text("For which of the configuration's clusters.", optional=True),
+    "budget": {
+        "type": ["null", "number"], "minimum": 0, "default": None, "description": "Refuse a run that may cost more.",
+    },
     "max_rejected_ratio": {
         "type": ["null", "number"], "minimum": 0, "maximum": 1, "default": None,
         "description": "Share of the sources that may be rejected; nothing: what the configuration says.",
