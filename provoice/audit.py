@@ -80,6 +80,8 @@ class Told:
 def scan_text(asked: Asked, *, as_json: bool) -> Told:
     """Scans, and says what was found; what passes may end what is provisional."""
     lake = Lake.open(asked.lake_uri)
+    if asked.work is not None:
+        _check_work(lake, asked.work)
     needles = read_seal(asked.seal_uri, key_from_environment())
     if asked.finish:
         check_finish(lake, asked.seal_uri, needles)
@@ -157,6 +159,12 @@ def _outside(lake: Lake, out: str) -> Path:
         if root.is_local and path.is_relative_to(root.uri):
             raise ConfigError(f"--out {out} lies within {root.uri}; a seal lies outside what is scanned")
     return path
+
+
+def _check_work(lake: Lake, uri: str) -> None:
+    for root in (lake.root, lake.ledger().root):
+        if f"{Root(uri).uri}/".startswith(f"{root.uri}/"):
+            raise ConfigError(f"--work {uri} lies within {root.uri}; receipts lie outside what is scanned")
 
 
 def _absolute(uri: str) -> str:

@@ -365,6 +365,7 @@ def test_exit_code_1_where_not_all_could_be_opened(lake, tmp_path):
         (("seal", "{lake}", "--subject", "anna", "--out", "s3://bucket/a"), "a file on this machine"),
         (("scan", "{lake}", "--seal", "{folder}/none.seal"), "there is no such seal"),
         (("scan", "{folder}", "--seal", "{folder}/none.seal"), "is not a lake"),
+        (("scan", "{lake}", "--seal", "{folder}/none.seal", "--work", "{lake}/logs"), "receipts lie outside"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(lake, tmp_path, words, said):
