@@ -48,6 +48,7 @@ LABEL org.opencontainers.image.title="provoice" \
       org.opencontainers.image.licenses="Apache-2.0"
 # A fixed number, so that volumes and Kubernetes' runAsUser agree with it. Ray writes to its home. KubeRay starts Ray in a
 # login shell, which forgets the PATH that is set below.
+# hadolint ignore=SC2016
 RUN groupadd --gid 10001 provoice \
     && useradd --uid 10001 --gid 10001 --create-home --shell /usr/sbin/nologin provoice \
     && mkdir -p /opt/models /opt/provoice \
