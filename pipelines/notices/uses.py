@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lake.lake import Lake
-from lake.ledger import Ledger
 from lake.releases import list_releases
 from pipelines.release.proof import rows_of
 from schemas.ledger import ABOUT_MODELS, ENDS_GRANT, EventType
@@ -17,8 +16,8 @@ from schemas.releases import ReleaseRecord
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_COLUMNS = ("position", "type", "recorded_at", "release", "owner", "purpose", "model", "note")
-_ENDING = ("position", "type", "recorded_at", "subject_id", "grant_id")
+_GIVEN = ["position", "subject_id", "grant_id"]
+_COLUMNS = (*_GIVEN, "type", "recorded_at", "release", "owner", "purpose", "model", "note")
 _Row = dict[str, Any]
 
 
@@ -98,45 +97,41 @@ class Uses:
 
 
 def read_uses(lake: Lake) -> Uses:
-    """Reads the ledger and the releases' records. Raises ConsentError, LakeError."""
-    ledger = lake.ledger()
+    """Reads the ledger, once, and the releases' records. Raises ConsentError, LakeError."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     found = Uses(lake, {one.sha256: one for one in list_releases(lake)})
     lists = {EventType.OPENED: found.opened, EventType.USED: found.used, EventType.ACKNOWLEDGED: found.acknowledged}
     lists |= dict.fromkeys(ABOUT_MODELS, found.moved)
-    for row in _events(ledger, _COLUMNS, lists):
-        lists[EventType(row["type"])].append(row)
-    found.endings = _endings(ledger)
+    ending: list[_Row] = []
+    lists |= dict.fromkeys(ENDS_GRANT, ending)
+    wanted = pa.array([kind.value for kind in lists])
+    given: list[pa.RecordBatch] = []
+    for batch in lake.ledger().events_batches(_COLUMNS):
+        given.append(batch.filter(pc.equal(batch["type"], EventType.GIVEN.value)).select(_GIVEN))
+        for row in batch.filter(pc.is_in(batch["type"], wanted)).to_pylist():
+            lists[EventType(row["type"])].append(row)
+    found.endings = _endings(ending, given)
     return found
 
 
-def _endings(ledger: Ledger) -> Endings:
+def _endings(rows: Sequence[_Row], given: Sequence[pa.RecordBatch]) -> Endings:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     named: dict[tuple[str, str], Ending] = {}
     whole: dict[str, list[Ending]] = {}
-    for row in _events(ledger, _ENDING, ENDS_GRANT):
+    for row in rows:
         one = Ending(row["position"], row["type"], row["recorded_at"])
-        if row["subject_id"] is None:
-            continue
         if row["grant_id"] is None:
             whole.setdefault(row["subject_id"], []).append(one)
         else:
             named.setdefault((row["subject_id"], row["grant_id"]), one)
-    given: dict[str, int] = {}
+    since: dict[str, int] = {}
     theirs = pa.array(sorted(whole), pa.string())
-    for batch in ledger.events_batches(_ENDING) if whole else ():
-        is_theirs = pc.and_(pc.equal(batch["type"], EventType.GIVEN.value), pc.is_in(batch["subject_id"], theirs))
-        for row in batch.filter(is_theirs).to_pylist():
-            given.setdefault(row["grant_id"], row["position"])
-    return Endings(frozenset(whole) | {subject for subject, _ in named}, named, whole, given)
-
-
-def _events(ledger: Ledger, columns: Collection[str], kinds: Collection[EventType]) -> Iterator[_Row]:
-    """Events of these kinds, by position."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    wanted = pa.array([kind.value for kind in kinds])
-    for batch in ledger.events_batches(list(columns)):
-        yield from batch.filter(pc.is_in(batch["type"], wanted)).to_pylist()
+    for batch in given if whole else ():
+        # Of most people nothing has ended, and when they gave it is no matter.
+        for row in batch.filter(pc.is_in(batch["subject_id"], theirs)).to_pylist():
+            since.setdefault(row["grant_id"], row["position"])
+    return Endings(frozenset(whole) | {subject for subject, _ in named}, named, whole, since)
