@@ -14,6 +14,7 @@ from pathlib import Path
 from lake.lake import Lake
 from pipelines.erase.certificate import certificates
 from pipelines.erase.final import Judged, Scan, judge
+from pipelines.erase.signing import sign
 from pipelines.verify.needles import Kind, Needles, Sealed
 from pipelines.verify.report import ScanReport
 from pipelines.verify.seal import KEY_VARIABLE, destroy, key_from_environment, keyed, read_seal, write_seal
@@ -38,6 +39,7 @@ def check_finish(lake: Lake, seal_uri: str, needles: Needles) -> None:
     if key_from_environment() is None:
         raise ConfigError(f"--finish keeps keyed hashes for later scans: set ${KEY_VARIABLE} (`openssl rand -hex 32`)")
     _sealed(seal_uri, needles)
+    sign(b"")  # with a key that cannot sign, a certificate could not become final
     certified = {subject for one in certificates(lake) for subject in one.subjects}
     if missing := sorted(_subjects(needles) - certified):
         raise ConfigError(f"{lake.root.uri} has no certificate of {', '.join(missing)} that could become final")

@@ -21,7 +21,15 @@ from pipelines.erase.certificate import (
     newest_certificate,
     read_certificate,
 )
-from pipelines.erase.check_lake import check_ledger, check_nothing_left, check_releases, check_units
+from pipelines.erase.check_lake import (
+    Again,
+    check_ledger,
+    check_nothing_left,
+    check_releases,
+    check_units,
+    missing_certificates,
+    named_again,
+)
 from pipelines.erase.signing import Signature, is_signed, public_key_at
 from pipelines.findings import Finding
 from schemas.errors import ConfigError
@@ -38,24 +46,29 @@ def check_certificates(
     `reads_bytes`: new objects are read to the byte, not only looked for. Raises ConfigError for a number that there is
     not, or a key that is none."""
     key = public_key_at(key_uri) if key_uri is not None else None
-    known = [one.number for one in certificates(lake)]
+    every = certificates(lake)
+    known = [one.number for one in every]
     if number is not None and number not in known:
         have = f"; it has {', '.join(map(str, known))}" if known else ""
         raise ConfigError(f"{lake.root.uri} has no certificate {number}{have}")
-    for one in known if number is None else [number]:
-        yield from _check(lake, one, key, reads_bytes)
+    if number is None:
+        yield from (Finding("ledger", f"{path}, which it names, is gone", False) for path in missing_certificates(lake))
+    wanted = [one for one in every if number in (None, one.number)]
+    if not wanted:
+        return
+    again = named_again(lake, (subject for one in wanted for subject in one.subjects))
+    for one in wanted:
+        yield from _check(lake, one.number, again, key, reads_bytes)
 
 
-def _check(lake: Lake, number: int, key: str | None, reads_bytes: bool) -> Iterator[Finding]:
-    about = f"certificate {number}"
-    signed = newest_certificate(lake, number)
-    said = signed.certificate
+def _check(lake: Lake, number: int, again: Again, key: str | None, reads_bytes: bool) -> Iterator[Finding]:
+    about, said = f"certificate {number}", newest_certificate(lake, number).certificate
     for generation in range(said.generation + 1):
         yield _signature(lake, number, generation, key)
     yield from _proof(lake, said)
     checks = (
         check_units(lake, said, reads_bytes), check_releases(lake, said), check_ledger(lake, said),
-        check_nothing_left(lake, said),
+        check_nothing_left(said, again),
     )  # fmt: skip
     yield from (Finding(about, words, holds) for check in checks for words, holds in check)
     for one in said.exceptions:
@@ -66,8 +79,8 @@ def _check(lake: Lake, number: int, key: str | None, reads_bytes: bool) -> Itera
 def _signature(lake: Lake, number: int, generation: int, key: str | None) -> Finding:
     """Over what is stored, whatever this version of the program would make of it."""
     about = f"certificate {number}, {FINAL if generation else 'provisional'}"
-    stored = json.loads(lake.ledger().root.read(layout.certificate_path(number, generation)))
     signature = read_certificate(lake, number, generation).signature
+    stored = json.loads(lake.ledger().root.read(layout.certificate_path(number, generation)))
     if (stored["certificate"]["number"], stored["certificate"]["generation"]) != (number, generation):
         return Finding(about, "it bears the number of another", holds=False)
     if signature is None:

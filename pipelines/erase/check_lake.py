@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from lake.commits import read_commit, read_generation
 from lake.lake import Lake
@@ -11,7 +16,7 @@ from lake.releases import changed_parts, list_releases
 from lake.suppression import FOLDER, SuppressionFile
 from pipelines.erase import closure
 from pipelines.erase.certificate import Certificate, Digests, ReplacedRelease
-from pipelines.erase.releases import Gone, affected
+from pipelines.erase.releases import people_in_releases
 from pipelines.erase.told import sha256_of
 from schemas.errors import ConfigError, LakeError
 from schemas.ledger import EventType
@@ -42,7 +47,8 @@ def _unit(lake: Lake, one: Digests, reads_bytes: bool) -> Iterator[str]:
         return
     if sha256_of(before) != one.sha256_before or sha256_of(after) != one.sha256_after:
         yield f"{name}: its commits name other digests than the certificate"
-    named = {stored.path for stored in now.objects}
+    # What `after` names and nothing names now, is collected by gc, which may not have come to it yet.
+    named = {stored.path for commit in (after, now) for stored in commit.objects}
     for stored in before.objects:
         if stored.path not in named and lake.root.exists(stored.path):
             yield f"{name}: {stored.path} is there again, or still"
@@ -113,19 +119,45 @@ def _entries(lake: Lake, number: int) -> int:
     return len(found)
 
 
-def check_nothing_left(lake: Lake, said: Certificate) -> Iterator[Said]:
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Who of those who were erased is named again: rows of plans and runs, and who is in a release."""
+
+    rows: Mapping[str, int]
+    in_releases: frozenset[str]
+    anew: frozenset[str]
+    """Who has allowed something anew since."""
+
+
+def named_again(lake: Lake, subjects: Iterable[str]) -> Again:
+    """Looks through the lake once, for all of them."""
+    wanted = sorted(set(subjects))
+    ended = fold(lake.ledger().events_about(wanted, ())).ended_subjects
+    gone = [subject for subject in wanted if subject in ended]
+    people = closure.find(lake, gone).touched["people"].to_pylist() if gone else []
+    rows = Counter(subject for named in people for subject in named)
+    return Again(rows, frozenset(people_in_releases(lake)), frozenset(wanted) - frozenset(gone))
+
+
+def check_nothing_left(said: Certificate, again: Again) -> Iterator[Said]:
     """No plan, row or release names them, unless they have allowed it anew since."""
-    ended = fold(event for event in lake.ledger().events_about(said.subjects, ())).ended_subjects
-    anew = sorted(set(said.subjects) - set(ended))
-    gone = sorted(set(said.subjects) & set(ended))
+    anew = sorted(again.anew.intersection(said.subjects))
     if anew:
         yield f"{', '.join(anew)} {'has' if len(anew) == 1 else 'have'} allowed something anew since", True
-    if not gone:
-        return
-    rows = closure.find(lake, gone).touched.num_rows
-    releases = [f"{one.record.name}@{one.record.version}" for one in affected(lake, Gone(frozenset(gone), frozenset()))]
-    if rows or releases:
-        where = ", ".join([*([f"{rows:,} rows of plans and runs"] if rows else []), *releases])
-        yield f"named again in {where}: provoice erase once more", False
-    else:
+    gone = [subject for subject in said.subjects if subject not in again.anew]
+    rows = sum(again.rows.get(subject, 0) for subject in gone)
+    where = [f"{rows:,} rows of plans and runs"] * bool(rows) + ["releases"] * (not again.in_releases.isdisjoint(gone))
+    if where:
+        yield f"named again in {' and in '.join(where)}: provoice erase once more", False
+    elif gone:
         yield "no plan, row or release names them", True
+
+
+def missing_certificates(lake: Lake) -> list[str]:
+    """Certificates that the ledger names, and that are gone."""
+    ledger = lake.ledger()
+    kind = pc.field("type") == EventType.ERASED.value
+    named: set[str] = set()
+    for batch in ledger.events_batches(["type", "note"]):
+        named.update(pa.Table.from_batches([batch]).filter(kind)["note"].drop_null().to_pylist())
+    return sorted(named - {info.path for info in ledger.root.list("certificates")})

@@ -105,7 +105,8 @@ def _clocks(clocks: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"{who} withdrew, and all use was denied", _instant(at)
     yield "erasing began", _instant(clocks["began_at"])
     yield "purged: nothing more was found", _instant(clocks["purged_at"])
-    yield "others were notified", _instant(clocks["notified_at"]) or "this certificate does not say"
+    nobody = "nobody is known to have trained on a release with them"
+    yield "who trained on them was told", _instant(clocks["notified_at"]) or nobody
     yield "proved by a scan", _instant(clocks["proved_at"]) or "not yet"
 
 

@@ -116,3 +116,5 @@ def test_entries_that_are_gone_are_missed(lake, provoice):
         root.delete(info.path)
     assert broken(provoice, lake) == ["0 of 2 entries of the suppression list"]
     assert read_certificate(lake, 1).certificate.suppressed == 2
+    root.delete("certificates/000001.0.json")
+    assert broken(provoice, lake) == ["certificates/000001.0.json, which it names, is gone"]
