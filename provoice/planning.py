@@ -116,7 +116,7 @@ def _money(value: float) -> str:
 
 
 def _foot(found: Forecast) -> str:
-    said = f"In {found.coverage:.0%} of plans the truth lies between, as far as the choice of the sample goes.\n"
+    said = f"Intervals are meant to hold in {found.coverage:.0%} of plans; all they know of is chance in the sample.\n"
     if found.cost is None:
         return said
     what = "an example table, not an offer" if found.cost.is_example else "a table of your own"

@@ -8,7 +8,7 @@ from schemas.instants import Instant
 from schemas.model import Frozen
 
 COVERAGE = 0.9
-"""Share of plans whose truth lies within the interval, as far as chance in choosing the sample goes."""
+"""Share of plans whose truth is meant to lie within the interval, as far as chance in choosing the sample goes."""
 
 
 class Interval(Frozen):

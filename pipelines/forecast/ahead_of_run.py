@@ -81,7 +81,7 @@ def _foretold(request: Request, asked: Asked, path: Path, units: int) -> Forecas
         request.root_uris,
         request.lake.ledger().root.uri,
         units,
-        is_lake_remote=not request.lake.root.is_local,
+        request.lake.root.uri,
     )
     return forecast(request.config, plan, asked.cluster, asked.prices, time.process_time())
 

@@ -17,7 +17,7 @@ from pipelines.forecast.duration import duration_s
 from pipelines.forecast.prices import PriceTable, cost
 from pipelines.forecast.settings import ClusterConfig
 from pipelines.forecast.strata import Population, population, row_keys
-from pipelines.forecast.totals import Line, Totals, interval, part_line, unit_line
+from pipelines.forecast.totals import Line, Totals, interval, line_through
 from pipelines.forecast.trial import TAR_END, Measured, Trial, run_trial
 from pipelines.supervisor import cores
 from schemas.errors import ConfigError
@@ -43,7 +43,7 @@ class Plan:
     roots: Mapping[str, str]
     ledger_uri: str
     units: int
-    is_lake_remote: bool = True
+    lake_uri: str
 
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         import pyarrow.parquet as pq
@@ -87,7 +87,7 @@ def forecast(
         utterance_s=interval(made.sums["utterance_s"]),
         utterances=interval(made.sums["utterances"]),
         work_cpu_s=interval(made.work_s),
-        start_cpu_s=round(spent_cpu_s + trial.own_cpu_s + trial.workers_cpu_s, 3),
+        start_cpu_s=round(spent_cpu_s + trial.own_cpu_s + trial.start_cpu_s, 3),
         gpu_s=interval(made.wall_s) if cluster.gpus else _NONE,
         output_bytes=interval(made.output),
         storage_bytes=interval(made.storage),
@@ -107,37 +107,45 @@ class _Made:
         totals = Totals(found, trial)
         units, sources = plan.units, found.sources
         self.sums = totals.sums
-        line = unit_line(trial.measured)
-        # Measured one to a unit; the run shares what a unit costs among many.
-        fewer = line.fixed * (units - sources)
-        in_units = self.sums["stages_cpu_s"] + self.sums["other_cpu_s"]
-        self.work_s = np.maximum(in_units + fewer, 0.0)
-        waits = _ratio(sum(one.wall_s for one in trial.measured), _cpu_s(trial))
+        singles, together = trial.measured, trial.together
+        # Measured one to a unit; the run shares what a unit costs among many, and hears many at once.
+        shared = _line("other_cpu_s", trial, [1] * len(singles))
+        saved = together.stages_cpu_s / alone if (alone := sum(one.stages_cpu_s for one in singles)) else 1.0
+        in_units = self.sums["stages_cpu_s"] * saved + self.sums["other_cpu_s"]
+        self.work_s = np.maximum(in_units - shared.fixed * (sources - units), 0.0)
+        waits = _ratio(sum(one.wall_s for one in singles), sum(_cpu_s(one) for one in singles))
         self.wall_s = self.work_s * waits
         tars = self.sums["tar_bytes"] + TAR_END * units
-        lines = {kind: part_line(trial.measured, kind, trial.merged_bytes[kind]) for kind in trial.merged_bytes}
+        spoken = [one.utterances for one in singles]
+        lines = {
+            "utterances": _line("utterances", trial, spoken),
+            "recordings": _line("recordings", trial, [1] * len(singles)),
+        }
         rows = {"utterances": self.sums["utterances"], "recordings": np.full_like(tars, sources)}
         self.output = tars + sum(_parts(lines[kind], units, rows[kind]) for kind in lines)
         merged = sum(_parts(lines[kind], 1, rows[kind]) for kind in lines)
         self.storage = self.output + merged + trial.commit_bytes * units + plan.path.stat().st_size
-        in_stores = requests.InStores(plan.is_lake_remote, any("://" in uri for uri in plan.roots.values()))
+        remote = [scheme for uri in plan.roots.values() if (scheme := requests.scheme_of(uri))]
+        in_stores = requests.InStores(requests.scheme_of(plan.lake_uri), remote[0] if remote else None)
         self.reads = np.full_like(tars, requests.reads(units, sources, found.size_bytes, in_stores))
         self.writes = requests.writes(units, sources, tars, in_stores)
-        self.duration = self._durations(plan, found, totals, line, waits, cluster)
+        self.duration = self._durations(plan, found, totals, shared.fixed, waits, cluster)
 
     def _durations(
-        self, plan: Plan, found: Population, totals: Totals, line: Line, waits: float, cluster: ClusterConfig
+        self, plan: Plan, found: Population, totals: Totals, unit_s: float, waits: float, cluster: ClusterConfig
     ) -> np.ndarray:
         """Units are scheduled once, as estimated; a draw in which there is more to do takes so much longer."""
-        rates = totals.per_byte(lambda one: one.stages_cpu_s + one.other_cpu_s - line.fixed, found)
-        unit_s = np.full(plan.units, line.fixed)
+        rates = totals.per_byte(lambda one: _cpu_s(one) - unit_s, found)
+        taken_s = np.full(plan.units, unit_s)
         for batch in plan.batches(["unit_index", "source_path", "source_size_bytes"]):
             keys, which = row_keys(batch)
             rate = np.array([rates[key] for key in keys])[which]
             np.add.at(
-                unit_s, batch.column("unit_index").to_numpy(), rate * batch.column("source_size_bytes").to_numpy()
+                taken_s, batch.column("unit_index").to_numpy(), rate * batch.column("source_size_bytes").to_numpy()
             )
-        planned = duration_s(np.maximum(unit_s, 0.0) * waits, cluster) - cluster.start_s
+        taken_s = np.maximum(taken_s, 0.0)
+        taken_s *= self.work_s[0] / max(taken_s.sum(), 1e-9)
+        planned = duration_s(taken_s * waits, cluster) - cluster.start_s
         return np.asarray(cluster.start_s + planned * self.work_s / max(self.work_s[0], 1e-9))
 
 
@@ -162,8 +170,20 @@ def _parts(line: Line, files: int, rows: np.ndarray) -> np.ndarray:
     return np.asarray(line.fixed * files + line.per_row * rows)
 
 
-def _cpu_s(trial: Trial) -> float:
-    return sum(one.stages_cpu_s + one.other_cpu_s for one in trial.measured)
+def _line(name: str, trial: Trial, rows: list[int]) -> Line:
+    """Of CPU seconds beside the stages, or of the bytes of a kind of part; sources that have no such part are left
+    out."""
+    values = [_value(one, name) for one in trial.measured]
+    there = [n for n, value in enumerate(values) if value]
+    return line_through([values[n] for n in there], [rows[n] for n in there], _value(trial.together, name))
+
+
+def _value(one: Measured, name: str) -> float:
+    return float(one.part_bytes[name]) if name in one.part_bytes else float(getattr(one, name))
+
+
+def _cpu_s(one: Measured) -> float:
+    return one.stages_cpu_s + one.other_cpu_s
 
 
 def _ratio(one: float, other: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -57,27 +58,15 @@ def interval(draws: np.ndarray) -> Interval:
     return Interval(value=value, low=min(float(low), value), high=max(float(high), value))
 
 
-def part_line(measured: Sequence[Measured], kind: str, merged_bytes: int) -> Line:
-    """Bytes of a part as a line in its rows: through the mean of the small ones and the one of all their rows."""
-    sizes = [one.part_bytes[kind] for one in measured if one.part_bytes[kind]]
-    rows = sum(one.utterances for one in measured) if kind == "utterances" else len(measured)
-    if not sizes:
+def line_through(singles: Sequence[float], rows: Sequence[int], together: float) -> Line:
+    """A unit's figure as a line in its rows, through the mean of those of one source and the one of all of them."""
+    if not singles:
         return Line(0.0, 0.0)
-    mean, mean_rows = sum(sizes) / len(sizes), rows / len(sizes)
-    if len(sizes) == 1:
+    mean, mean_rows = sum(singles) / len(singles), sum(rows) / len(singles)
+    if len(singles) == 1 or sum(rows) <= mean_rows:
         return Line(mean, 0.0)
-    per_row = max(0.0, (merged_bytes - mean) / (rows - mean_rows))
+    per_row = max(0.0, (together - mean) / (sum(rows) - mean_rows))
     return Line(max(0.0, mean - per_row * mean_rows), per_row)
-
-
-def unit_line(measured: Sequence[Measured]) -> Line:
-    """CPU seconds of a unit beside its stages, as a line in its utterances: by least squares, never above any."""
-    x = np.array([one.utterances for one in measured], float)
-    y = np.array([one.other_cpu_s for one in measured])
-    spread = float(((x - x.mean()) ** 2).sum())
-    slope = float(((x - x.mean()) * (y - y.mean())).sum() / spread) if spread else 0.0
-    fixed = min(max(0.0, float(y.mean() - slope * x.mean())), float(y.min()))
-    return Line(fixed, slope)
 
 
 def _weights(population: Population, measured: Sequence[Measured]) -> np.ndarray:
@@ -92,6 +81,7 @@ def _weights(population: Population, measured: Sequence[Measured]) -> np.ndarray
         if n > 1:
             counts = chance.multinomial(n - 1, np.full(n, 1 / n), size=_DRAWS)
             drawn[1:, members] = counts * (n / (n - 1))
+    drawn[1:] = np.maximum(0.0, 1 + (drawn[1:] - 1) * _widening(len(measured) - len(groups)))
     weights = np.zeros_like(drawn)
     for key, stratum in population.strata.items():
         members = [n for owner in owners[key] for n in groups[owner]]
@@ -99,6 +89,15 @@ def _weights(population: Population, measured: Sequence[Measured]) -> np.ndarray
         share = np.divide(stratum.size_bytes, bytes_drawn, out=np.zeros_like(bytes_drawn), where=bytes_drawn > 0)
         weights[:, members] += drawn[:, members] * share[:, None]
     return weights
+
+
+def _widening(freedom: int) -> float:
+    """How much further Student's t reaches than the normal distribution, which is what draws spread like."""
+    z = NormalDist().inv_cdf((1 + COVERAGE) / 2)
+    if freedom < 1:
+        return 1.0  # nothing was drawn twice: there is nothing to widen
+    # Abramowitz and Stegun 26.7.5
+    return 1 + (z**2 + 1) / (4 * freedom) + (5 * z**4 + 16 * z**2 + 3) / (96 * freedom**2)
 
 
 def _groups(measured: Sequence[Measured]) -> dict[Key, list[int]]:

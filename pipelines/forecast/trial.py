@@ -1,5 +1,5 @@
 """The sample, prepared for real: by the run's own worker, consent asked of the real ledger, into a lake that is thrown
-away. Every source is a unit of its own, so that its commit says what it cost.
+away. Every source is a unit of its own, so that its commit says what it cost; then all are one unit, as in a run.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +15,13 @@ from typing import Any
 
 import psutil
 
-from lake.commits import read_commits
 from lake.lake import Lake
-from lake.parts import read_part, write_table
-from lake.runs import create_run, put_plan
+from lake.runs import create_run, put_plan, read_plan_units
 from pipelines.config import Config
+from pipelines.engines.contract import Task
 from pipelines.forecast.strata import Key
-from pipelines.run import Request, Started, execute
+from pipelines.snapshot import snapshot
+from pipelines.worker import PrepareWork
 from schemas.ids import unit_id
 from schemas.records import Commit, RunRecord
 from schemas.tables import PLAN_SCHEMA
@@ -32,7 +33,7 @@ _KINDS = ("utterances", "recordings")
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one source cost, and what became of it."""
+    """What a unit cost, and what became of it; of one source, but for the last."""
 
     stratum: Key
     size_bytes: int
@@ -53,65 +54,74 @@ class Trial:
     """The measured sources, and what the whole cost beside them."""
 
     measured: tuple[Measured, ...]
-    merged_bytes: Mapping[str, int]
-    """Of each kind of part, all rows in one file."""
+    together: Measured
+    """All of them as one unit: sources that are measured together cost less, and share what a unit costs."""
     commit_bytes: float
     """Of one commit, on average."""
-    workers_cpu_s: float
-    """CPU seconds of processes beside the units: the fork server, opening the models."""
+    start_cpu_s: float
+    """CPU seconds of processes beside the units, and of the first one beyond what it takes the second time: the fork
+    server, opening the models, what is computed once."""
     own_cpu_s: float
     """CPU seconds of this process while the units ran, and for the snapshot."""
-
-    @property
-    def cpu_s(self) -> float:
-        units = sum(one.stages_cpu_s + one.other_cpu_s for one in self.measured)
-        return units + self.workers_cpu_s + self.own_cpu_s
+    cpu_s: float
+    """All of it."""
 
 
 def run_trial(
     config: Config, roots: Mapping[str, str], ledger_uri: str, recipe_sha256: str, rows: Mapping[Key, Sequence[Any]]
 ) -> Trial:
-    """Prepares these plan rows. Raises what a run raises: ConfigError for a model that is missing, ConsentError for a
-    ledger that cannot be read, RunStopped where a worker does not start."""
+    """Prepares these plan rows, one by one and then all together. Raises what a run raises: ConfigError for a model
+    that is missing, ConsentError for a ledger that cannot be read, RunStopped where a worker does not start."""
     # A few sources are no reason to stop: what fails here is rejected, as it will be in the run.
     quiet = config.limits.model_copy(update={"breaker_share": 1.0})
     config = config.model_copy(update={"engine": "local", "limits": quiet})
     flat = [(key, row) for key, group in sorted(rows.items()) for row in group]
+    every = [row for _, row in flat]
     with tempfile.TemporaryDirectory(prefix="provoice-sample-") as folder:
         lake = Lake.create_or_open(f"{folder}/lake", ledger_uri)
-        run = _run_of(lake, [row for _, row in flat], config, roots, recipe_sha256, Path(folder))
+        units = [every[:1], *([row] for row in every), every]
+        run = _run_of(lake, units, config, roots, recipe_sha256, Path(folder))
         others_before, own_before = _cpu_of_children(), time.process_time()
-        execute(Request(lake, config, ()), Started(run, is_resumed=False), lambda _: None, folder)
+        commits = _prepared(lake, run, config, folder)
+        snapshot(lake)
         others_s, own_s = _cpu_of_children() - others_before, time.process_time() - own_before
-        commits = {int(commit.unit_id.split("-")[0]): commit for commit in read_commits(lake, _RUN_ID)}
-        measured = tuple(_measured(key, row, commits[n]) for n, (key, row) in enumerate(flat))
-        units_s = sum(one.stages_cpu_s + one.other_cpu_s for one in measured)
-        sizes = [len(commit.model_dump_json()) for commit in commits.values()]
-        return Trial(
-            measured=measured,
-            merged_bytes={kind: _merged_bytes(lake, commits.values(), kind, Path(folder)) for kind in _KINDS},
-            commit_bytes=sum(sizes) / len(sizes),
-            workers_cpu_s=max(0.0, others_s - units_s),
-            own_cpu_s=own_s,
-        )
+    first, *singles, together = commits
+    units_s = sum(sum(commit.seconds.values()) for commit in commits)
+    warming_s = max(0.0, sum(first.seconds.values()) - sum(singles[0].seconds.values()))
+    return Trial(
+        measured=tuple(_measured(key, [row], one) for (key, row), one in zip(flat, singles, strict=True)),
+        together=_measured(flat[0][0], every, together),
+        commit_bytes=sum(len(commit.model_dump_json()) for commit in commits) / len(commits),
+        start_cpu_s=max(0.0, others_s - units_s) + warming_s,
+        own_cpu_s=own_s,
+        cpu_s=others_s + own_s,
+    )
+
+
+def _prepared(lake: Lake, run: RunRecord, config: Config, folder: str) -> list[Commit]:
+    """The commits of all units, by one worker and in their order: the first one warms it up."""
+    work = PrepareWork(lake.root.uri, run.run_id, run.number, config.model_dump(mode="json"), folder)
+    with closing(work.open(1)) as worker:
+        return [worker.run(Task(u.unit_id, u.estimated_s, u.deadline_s)) for u in read_plan_units(lake, run)]
 
 
 def _run_of(
-    lake: Lake, rows: Sequence[Any], config: Config, roots: Mapping[str, str], recipe_sha256: str, folder: Path
-) -> RunRecord:
-    """A run of these sources, one to a unit."""
+    lake: Lake, units: Sequence[Sequence[Any]], config: Config, roots: Mapping[str, str], recipe_sha256: str,
+    folder: Path,
+) -> RunRecord:  # fmt: skip
+    """A run of these units."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    made = [
-        {
-            **row,
+    made = []
+    for n, rows in enumerate(units):
+        seconds = sum(row["estimated_s"] for row in rows)
+        unit = {
             "unit_index": n,
-            "unit_id": unit_id(n, [row["recording_id"]]),
-            "deadline_s": config.plan.deadline_base_s + config.plan.deadline_s_per_audio_s * row["estimated_s"],
+            "unit_id": unit_id(n, [row["recording_id"] for row in rows]),
+            "deadline_s": config.plan.deadline_base_s + config.plan.deadline_s_per_audio_s * seconds,
         }
-        for n, row in enumerate(rows)
-    ]
+        made += [{**row, **unit} for row in rows]
     path = folder / "plan.parquet"
     pq.write_table(pa.Table.from_pylist(made, schema=PLAN_SCHEMA), path)
     return create_run(
@@ -123,19 +133,19 @@ def _run_of(
             is_explore=config.is_explore,
             roots=dict(roots),
             plan=put_plan(lake, path, 1),
-            units=len(made),
+            units=len(units),
             sources=len(made),
             created_at=datetime.now(UTC),
         ),
     )
 
 
-def _measured(key: Key, row: Mapping[str, Any], commit: Commit) -> Measured:
+def _measured(key: Key, rows: Sequence[Mapping[str, Any]], commit: Commit) -> Measured:
     other_s = commit.seconds.get("other", 0.0)
     size_of = {stored.kind: stored.size_bytes for stored in commit.objects}
     return Measured(
         stratum=key,
-        size_bytes=row["source_size_bytes"],
+        size_bytes=sum(row["source_size_bytes"] for row in rows),
         audio_s=commit.counts.source_s,
         utterance_s=commit.counts.utterance_s,
         utterances=commit.counts.utterances,
@@ -145,18 +155,6 @@ def _measured(key: Key, row: Mapping[str, Any], commit: Commit) -> Measured:
         tar_bytes=sum(stored.size_bytes - TAR_END for stored in commit.objects if stored.kind == "shard"),
         part_bytes={kind: size_of.get(kind, 0) for kind in _KINDS},
     )
-
-
-def _merged_bytes(lake: Lake, commits: Any, kind: str, folder: Path) -> int:
-    """What the rows of all parts of a kind take in one file; 0 where there is none."""
-    import pyarrow as pa
-
-    paths = [stored.path for commit in commits for stored in commit.objects if stored.kind == kind]
-    if not paths:
-        return 0
-    table = pa.concat_tables(read_part(lake.root, path) for path in paths)
-    size, _ = write_table(folder / f"{kind}.parquet", table, max(1, table.num_rows))
-    return size
 
 
 def _cpu_of_children() -> float:

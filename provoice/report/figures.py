@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from provoice.reasons import help_for
+from provoice.report.foretold import PlanAndActual
 from provoice.report.histogram import Histogram, histogram
 from provoice.sql import records
 from schemas.tables import MEASUREMENT_FIELDS, UTTERANCE_FIELDS
@@ -48,6 +49,8 @@ class Figures:
     stages: tuple[Bar, ...]
     """CPU seconds per hour of audio."""
     times_real_time: float | None
+    plans: tuple[PlanAndActual, ...] = ()
+    """What was foretold beside what came, of runs that were planned so."""
 
 
 class _Asked:

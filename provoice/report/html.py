@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from lake.lake import Lake
 from lake.runs import list_runs, revise_run
 from provoice import words
 from provoice.report.figures import Figures, gather, tallest
+from provoice.report.foretold import plans_and_actuals
 from provoice.sql import connect
 from schemas.errors import ConfigError
 from schemas.records import RunRecord
@@ -72,7 +74,8 @@ def write_report(lake_uri: str, run_id: str | None, output: Path | None) -> str:
     runs = list_runs(lake)
     chosen = _chosen(lake, runs, run_id)
     with connect(lake) as connection:
-        page = render(gather(connection, run_id), lake.root.uri, run_id, f"{datetime.now(UTC):%Y-%m-%d}").encode()
+        figures = replace(gather(connection, run_id), plans=plans_and_actuals(lake, run_id))
+        page = render(figures, lake.root.uri, run_id, f"{datetime.now(UTC):%Y-%m-%d}").encode()
     if output is not None:
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
