@@ -77,7 +77,7 @@ class Scheduler:
 
     def call(self, *words: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [str(airflow()), *words], env=self.env, cwd=self.home, capture_output=True, text=True, timeout=540
+            [str(airflow()), *words], env=self.env, cwd=self.home, capture_output=True, text=True, timeout=1500
         )
         assert fails or done.returncode == 0, f"airflow {' '.join(words)}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
         return done

@@ -52,7 +52,7 @@ def every(params: dict[str, Any]) -> dict[str, list[str]]:
     name = commands.run_id("provoice_daily", datetime(2026, 11, 21, 3, tzinfo=UTC))
     more = {
         "plan": (name,), "run": (name,), "check": (name,), "seal": (["s-1", "s-2"], "/secure/one.seal"),
-        "scan": ("/secure/one.seal",), "stop_ray": (name, 1),
+        "scan": ("/secure/one.seal",), "stop_ray": (name, "try1"),
     }  # fmt: skip
     first = {"stop_ray": (params,)}
     return {one: getattr(commands, one)(*first.get(one, (PROGRAM, params)), *more.get(one, ())) for one in builders()}
@@ -116,16 +116,16 @@ def test_dataflow_takes_what_stands_behind_the_dashes():
 def test_ray_is_handed_a_job_that_its_own_parser_and_ours_take():
     from ray.dashboard.modules.job.cli import stop, submit
 
-    words = commands.run(PROGRAM, {**PARAMS, "run_on": "ray"}, "d-1", 2)
+    words = commands.run(PROGRAM, {**PARAMS, "run_on": "ray"}, "d-1", "try2")
     assert words[:3] == ["ray", "job", "submit"]
     values = submit.make_context("submit", words[3:]).params
-    assert (values["address"], values["submission_id"]) == ("http://head:8265", "d-1-2")
+    assert (values["address"], values["submission_id"]) == ("http://head:8265", "d-1-try2")
     program, *rest = values["entrypoint"]
     command, ours = parsed(rest)
     assert (program, command, ours["engine"], ours["run_id"]) == ("provoice", "run", "ray", "d-1")
     assert ours["overrides"] == ("ray.address=auto", "ray.packages=image", "max_rejected_ratio=0.1")
-    stopped = commands.stop_ray(PARAMS, "d-1", 2)
-    assert stop.make_context("stop", stopped[3:]).params["job_id"] == "d-1-2"
+    stopped = commands.stop_ray(PARAMS, "d-1", "try2")
+    assert stop.make_context("stop", stopped[3:]).params["job_id"] == "d-1-try2"
 
 
 @pytest.mark.parametrize("value", ["a b; rm -rf /", "$(id)", "'quoted' \"twice\"", "ü\\n"])

@@ -25,7 +25,7 @@ import pytest
 
 from tests.airflow.environment import DAGS, airflow, surroundings
 from tests.airflow.scheduled import KEY, Place, Scheduler, place, provoice, scheduler, sources
-from tests.airflow.test_commands import commands
+from tests.airflow.test_commands import PARAMS, commands
 from tests.runs import rows
 from tests.speech import voice, write
 
@@ -283,6 +283,51 @@ def test_the_weekly_dag_sweeps_verifies_scans_and_reports(world):
     seals = sorted(path.name for path in (world.scheduled.folder / "seals").iterdir())
     assert [name.rpartition(".")[2] for name in seals] == ["keyed"]  # it has passed, so the plain one is gone
     assert list(world.scheduled.lake.glob("runs/*/report-*.html"))
+
+
+def test_a_task_that_airflow_ends_ends_its_command_as_ctrl_c_does(tmp_path):
+    child = (
+        "import os, signal, sys, time\ntry:\n os.kill(os.getppid(), signal.SIGTERM); time.sleep(300)\n"
+        "except KeyboardInterrupt:\n sys.exit(130)"
+    )
+    look = (
+        f"import json, signal, sys\nsys.path.insert(0, {str(DAGS)!r})\n"
+        "from provoice_dag.command_task import CommandTask\n"
+        f"task = CommandTask(task_id='one', program=[sys.executable, '-c', {child!r}])\n"
+        "signal.signal(signal.SIGTERM, lambda *_: task.on_kill())\n"
+        "try:\n task.call([*task.program, 'run'])\n"
+        "except Exception as error:\n sys.stdout.write('found:' + json.dumps([type(error).__name__, str(error)]))"
+    )
+    kind, said = looked(look, surroundings(tmp_path, None), tmp_path)
+    assert kind == "AirflowException"  # which is tried again
+    assert said.startswith("run: exit code 130")
+
+
+@pytest.mark.parametrize(
+    ("ray", "check", "outcome"),
+    [(0, 1, "done"), (1, 0, "done"), (1, 3, "done"), (1, 1, "AirflowException"), (1, 2, "AirflowFailException")],
+)
+def test_where_ray_says_failed_the_lake_says_whether_it_is_done(tmp_path, ray, check, outcome):
+    log = tmp_path / "called"
+    # Stands in for Ray's command line and for ours: says what it was called with, and ends as it is told.
+    stub = f"import sys\nopen({str(log)!r}, 'a').write(sys.argv[2] + '\\n')\nsys.exit(int(sys.argv[1]))"
+    params = {**PARAMS, "run_on": "ray"}
+    look = (
+        f"import json, sys\nfrom datetime import datetime\nfrom types import SimpleNamespace as Some\n"
+        f"sys.path.insert(0, {str(DAGS)!r})\nfrom airflow.sdk import DAG\nfrom provoice_dag.daily_tasks import Run\n"
+        f"stub = [sys.executable, '-c', {stub!r}]\n"
+        f"with DAG('provoice_daily'):\n"
+        f" task = Run(task_id='run', ray=[*stub, '{ray}'], program=[*stub, '{check}'])\n"
+        f"context = {{'params': json.loads({json.dumps(params)!r}), 'ti': Some(try_number=2), 'dag_run': Some("
+        f"logical_date=datetime(2026, 11, 20, 3))}}\n"
+        "said = 'done'\n"
+        "try:\n task.execute(context)\nexcept Exception as error:\n said = type(error).__name__\n"
+        "sys.stdout.write('found:' + json.dumps([said, task._stop]))"
+    )
+    said, stop = looked(look, surroundings(tmp_path, None), tmp_path)
+    assert said == outcome
+    assert stop[-1] == "provoice_daily-20261120T030000-try2"
+    assert log.read_text().split() == (["job"] if ray == 0 else ["job", "status"])
 
 
 def test_without_settings_there_is_no_schedule_and_parameters_are_asked_for(tmp_path):

@@ -97,11 +97,11 @@ class CommandTask(BaseOperator):
         child = CommandTask._child
         if child is None or child.poll() is not None:
             return
+        # A signal's handler must not wait: `call` does, which it interrupted, and then fails with the exit code.
         child.send_signal(signal.SIGINT)
-        last = threading.Timer(_PATIENCE_S, _kill_session, (child.pid,))
+        last = threading.Timer(_PATIENCE_S, _kill_session, (child,))
+        last.daemon = True
         last.start()
-        child.wait()
-        last.cancel()
 
     def run_name(self, context: Mapping[str, Any]) -> str:
         """The provoice run of this DAG run."""
@@ -120,6 +120,7 @@ def figures(found: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _kill_session(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
+def _kill_session(child: subprocess.Popen[str]) -> None:
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)

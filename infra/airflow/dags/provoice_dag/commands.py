@@ -36,7 +36,7 @@ def plan(program: Sequence[str], params: Params, name: str) -> Words:
     return [*program, "plan", *_what(params), "--run-id", name, *(cost or ["--dry-run"]), "--json"]
 
 
-def run(program: Sequence[str], params: Params, name: str, attempt: int = 1, ray: Sequence[str] = ("ray",)) -> Words:
+def run(program: Sequence[str], params: Params, name: str, attempt: str = "1", ray: Sequence[str] = ("ray",)) -> Words:
     """The job itself: a process here, a job on Dataflow, or a job that a Ray cluster's head is handed."""
     common = ["--run-id", name, *_option("--workers", params.get("workers"))]
     if params["run_on"] == "dataflow":
@@ -50,7 +50,7 @@ def run(program: Sequence[str], params: Params, name: str, attempt: int = 1, ray
     return [*program, "run", *_what(params), *common, "--engine", "local"]
 
 
-def stop_ray(params: Params, name: str, attempt: int, ray: Sequence[str] = ("ray",)) -> Words:
+def stop_ray(params: Params, name: str, attempt: str, ray: Sequence[str] = ("ray",)) -> Words:
     return [*ray, "job", "stop", "--no-wait", "--address", params["ray_address"], f"{name}-{attempt}"]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Asset, AssetAlias
-from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from provoice_dag import commands
 from provoice_dag.alerts import tell
@@ -35,23 +35,24 @@ class Run(CommandTask):
     """The job. Its name comes from the DAG run's logical date, so a retry resumes it, and one that is done is read."""
 
     def by_hand(self, context: Mapping[str, Any]) -> Words:
-        return commands.run(self.program, context["params"], self.run_name(context), self._attempt(context), self.ray)
+        return self._words(context, "by-hand")
 
     def execute(self, context: Any) -> None:
-        params = context["params"]
-        if params["run_on"] == "ray":
+        if context["params"]["run_on"] == "ray":
             self._on_ray(context)
             return
         # Whether it rejected too much is the next task's to say, also of a run that was resumed.
-        self.call(self.by_hand(context), ok=(0, 3), streams=True)
+        self.call(self._words(context), ok=(0, 3), streams=True)
+
+    def _words(self, context: Mapping[str, Any], attempt: str = "1") -> Words:
+        return commands.run(self.program, context["params"], self.run_name(context), attempt, self.ray)
 
     def _on_ray(self, context: Any) -> None:
-        params = context["params"]
+        params, name, attempt = context["params"], self.run_name(context), f"try{context['ti'].try_number}"
         if not params["ray_address"]:
-            raise AirflowException("run_on is ray, so ray_address must say where the cluster takes jobs")
-        name, attempt = self.run_name(context), self._attempt(context)
+            raise AirflowFailException("run_on is ray, so ray_address must say where the cluster takes jobs")
         self._stop = commands.stop_ray(params, name, attempt, self.ray)
-        done = self.call(self.by_hand(context), ok=range(-64, 256), streams=True)
+        done = self.call(self._words(context, attempt), ok=range(-64, 256), streams=True)
         # Ray says only that a job failed, not with which exit code: the lake knows whether the run is done.
         if done.code:
             self.call(commands.check(self.program, params, name), ok=(0, 3))
@@ -62,9 +63,6 @@ class Run(CommandTask):
         super().on_kill()
         if self._stop is not None:
             self.call(self._stop, ok=range(-64, 256))
-
-    def _attempt(self, context: Mapping[str, Any]) -> int:
-        return int(context["ti"].try_number)
 
 
 class Check(CommandTask):
@@ -125,7 +123,7 @@ class Release(CommandTask):
         if not params["release"]:
             raise AirflowSkipException("no release is scheduled: the parameter `release` names none")
         if not params["use"]:
-            raise AirflowException("the parameter `use` must say what the release is for")
+            raise AirflowFailException("the parameter `use` must say what the release is for")
         made = self.call(self.by_hand(context)).objects()[-1]
         found = {name: made[name] for name in ("name", "version", "sha256", "ledger_position", "created_at")}
         found["utterances"] = made["chosen"]["utterances"]
