@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lake import commits, layout, ledger, local_create, snapshots, storage
+from lake import chain, commits, layout, ledger, local_create, snapshots, storage
 from lake.reader import LakeReader, Part
 from lake.storage import Root
 from pipelines import gc, gc_superseded, snapshot, unit
@@ -139,7 +139,7 @@ def _head_first(patch: Patch) -> None:
 
 
 def _no_second_try(patch: Patch) -> None:
-    patch.setattr(ledger, "_APPEND_RACES", 1)
+    patch.setattr(chain, "_APPEND_RACES", 1)
 
 
 def _own_segment_unknown(patch: Patch) -> None:
