@@ -36,6 +36,7 @@ MIXES = {
         "speakers/mp3",
         "speakers/vctk_48khz",
     ),
+    "studio, noise and music": ("speakers/vctk", "overlap", "dry_and_reverberated", "noise", "music"),
 }
 
 Figures = dict[str, Any]

@@ -2,8 +2,8 @@
 
     python -m benchmarks.scale_simulation [--measured FILE] [--workers N …] [--unit-audio-s S …] [--prices FILE]
 
-Stage times come from real runs that this command makes (a quarter of an hour of MP3 for the cost, clips of all kinds for how far
-sources differ); `--measured FILE` keeps them, and takes them from there if it exists. What is assumed stands in
+Stage times come from real runs that this command makes (a quarter of an hour of MP3 for the cost, clips of WAV for how
+far sources differ); `--measured FILE` keeps them, and takes them from there if it exists. What is assumed stands in
 `benchmarks.scale_model.World`, and `--stress` shows what becomes of the recommendation where it is wrong.
 """
 

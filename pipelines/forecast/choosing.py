@@ -16,7 +16,8 @@ _FEWEST = 3
 def chosen(population: Population, config: SampleConfig) -> dict[Key, list[dict[str, Any]]]:
     """Plan rows to measure, by stratum. The rule:
 
-    - places go to strata by their estimated audio, after two for each that holds 1 % of it;
+    - places go to strata by their estimated audio, a source counting two seconds more; after two for each that holds
+      1 % of it;
     - until the sources so chosen are expected to be `share` of the bytes, or `max_audio_s` of audio;
     - but `min_sources` where there are so many, whatever share of a small set that is, unless three of them are
       `max_audio_s` already.
@@ -26,7 +27,7 @@ def chosen(population: Population, config: SampleConfig) -> dict[Key, list[dict[
 
 
 def _counts(strata: Mapping[Key, Stratum], total_bytes: int, config: SampleConfig) -> dict[Key, int]:
-    total_s = sum(stratum.estimated_s for stratum in strata.values()) or 1.0
+    total_s = sum(stratum.load_s for stratum in strata.values()) or 1.0
     counts = dict.fromkeys(sorted(strata), 0)
     expected_bytes = expected_s = 0.0
     chosen_sources = 0
@@ -50,5 +51,5 @@ def _counts(strata: Mapping[Key, Stratum], total_bytes: int, config: SampleConfi
 
 
 def _claim(stratum: Stratum, count: int, total_s: float) -> tuple[bool, float]:
-    share = stratum.estimated_s / total_s
+    share = stratum.load_s / total_s
     return (count < 2 and share >= _WORTH_TWO, share / (count + 1))

@@ -16,7 +16,7 @@ from pipelines.forecast.choosing import chosen
 from pipelines.forecast.duration import duration_s
 from pipelines.forecast.prices import PriceTable, cost
 from pipelines.forecast.settings import ClusterConfig
-from pipelines.forecast.strata import Population, population, row_keys
+from pipelines.forecast.strata import SOURCE_LOAD_S, Population, population, row_keys
 from pipelines.forecast.totals import Line, Totals, interval, line_through
 from pipelines.forecast.trial import TAR_END, Measured, Trial, run_trial
 from pipelines.supervisor import cores
@@ -135,13 +135,15 @@ class _Made:
         self, plan: Plan, found: Population, totals: Totals, unit_s: float, waits: float, cluster: ClusterConfig
     ) -> np.ndarray:
         """Units are scheduled once, as estimated; a draw in which there is more to do takes so much longer."""
-        rates = totals.per_byte(lambda one: _cpu_s(one) - unit_s, found)
+        rates = totals.per_load(lambda one: _cpu_s(one) - unit_s, found)
         taken_s = np.full(plan.units, unit_s)
-        for batch in plan.batches(["unit_index", "source_path", "source_size_bytes"]):
+        for batch in plan.batches(["unit_index", "source_path", "source_size_bytes", "estimated_s"]):
             keys, which = row_keys(batch)
             rate = np.array([rates[key] for key in keys])[which]
             np.add.at(
-                taken_s, batch.column("unit_index").to_numpy(), rate * batch.column("source_size_bytes").to_numpy()
+                taken_s,
+                batch.column("unit_index").to_numpy(),
+                rate * (batch.column("estimated_s").to_numpy() + SOURCE_LOAD_S),
             )
         taken_s = np.maximum(taken_s, 0.0)
         taken_s *= self.work_s[0] / max(taken_s.sum(), 1e-9)

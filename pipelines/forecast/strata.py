@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 OTHER = "other"
 """Extensions that say nothing of a codec: whatever follows the last dot may be part of a name, and is not kept."""
+SOURCE_LOAD_S = 2.0
+"""What a source takes whatever is in it, as seconds of audio: to ask consent, to find a reader, to write its row."""
 _CLASS_BITS = 2  # a class of size reaches to four times its smallest
 
 
@@ -33,6 +35,11 @@ class Stratum:
     estimated_s: float = 0.0
     candidates: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """(recording id, plan row) of those with the lowest ids, in order."""
+
+    @property
+    def load_s(self) -> float:
+        """What they take, as seconds of audio."""
+        return self.estimated_s + SOURCE_LOAD_S * self.sources
 
     @property
     def from_bytes(self) -> int:

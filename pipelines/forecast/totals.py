@@ -1,6 +1,8 @@
 """From the sample to all sources: ratios within strata, and how far chance may have led them astray.
 
-Within a stratum every figure is taken per byte, for bytes are known of every source. The interval comes from drawing
+Within a stratum every figure is taken per second of audio as estimated from the bytes, which are known of every source;
+what costs time is taken per such second with two more for each source, for a thousand small files are no large one. The
+interval comes from drawing
 the sample anew (1,000 times; Rao and Wu 1988, "Resampling inference with complex survey data": one source fewer is
 drawn than there are, so that small strata are not thought more certain than they are).
 """
@@ -13,12 +15,13 @@ from statistics import NormalDist
 
 import numpy as np
 
-from pipelines.forecast.strata import Key, Population, Stratum
+from pipelines.forecast.strata import SOURCE_LOAD_S, Key, Population, Stratum
 from pipelines.forecast.trial import Measured, Trial
 from schemas.forecast import COVERAGE, Interval
 
 _DRAWS = 1000
 _SEED = 20261121
+_OF_LOAD = ("stages_cpu_s", "other_cpu_s", "wall_s")
 QUANTITIES = ("audio_s", "utterance_s", "utterances", "stages_cpu_s", "other_cpu_s", "wall_s", "tar_bytes")
 
 
@@ -35,16 +38,18 @@ class Totals:
 
     def __init__(self, population: Population, trial: Trial) -> None:
         self._measured = trial.measured
-        self._weights = _weights(population, trial.measured)
-        self.sums = {name: self.total(lambda one, name=name: getattr(one, name)) for name in QUANTITIES}  # type: ignore[misc]
-        self.sources = population.sources
+        drawn = _drawn(trial.measured)
+        by_audio = _weights(drawn, population, trial.measured, lambda one: one.estimated_s)
+        by_load = _weights(drawn, population, trial.measured, load_s)
+        self.sums = {
+            name: np.asarray(
+                (by_load if name in _OF_LOAD else by_audio) @ [float(getattr(m, name)) for m in trial.measured]
+            )
+            for name in QUANTITIES
+        }
 
-    def total(self, value: Callable[[Measured], float]) -> np.ndarray:
-        """The sum of `value` over all sources, shape (1 + draws,)."""
-        return np.asarray(self._weights @ np.array([float(value(one)) for one in self._measured]))
-
-    def per_byte(self, value: Callable[[Measured], float], population: Population) -> dict[Key, float]:
-        """Of each stratum, as estimated; strata that nothing was measured of borrow their neighbours'."""
+    def per_load(self, value: Callable[[Measured], float], population: Population) -> dict[Key, float]:
+        """Of each stratum, per second of its load; one that nothing was measured of borrows its neighbours'."""
         owners = _owners(population.strata, {one.stratum for one in self._measured})
         return {
             key: _ratio([m for m in self._measured if m.stratum in owners[key]], value) for key in population.strata
@@ -69,24 +74,36 @@ def line_through(singles: Sequence[float], rows: Sequence[int], together: float)
     return Line(max(0.0, mean - per_row * mean_rows), per_row)
 
 
-def _weights(population: Population, measured: Sequence[Measured]) -> np.ndarray:
-    """How much each measured source stands for, in the estimate and in each draw; shape (1 + draws, measured)."""
+def load_s(one: Measured | Stratum) -> float:
+    """What it takes, as seconds of audio."""
+    return one.load_s if isinstance(one, Stratum) else one.estimated_s + SOURCE_LOAD_S
+
+
+def _drawn(measured: Sequence[Measured]) -> np.ndarray:
+    """How often each source counts: once in the estimate, and by chance in each draw; shape (1 + draws, measured)."""
     chance = np.random.default_rng(_SEED)
-    owners = _owners(population.strata, {one.stratum for one in measured})
-    sizes = np.array([float(one.size_bytes) for one in measured])
-    drawn = np.ones((1 + _DRAWS, len(measured)))
     groups = _groups(measured)
+    drawn = np.ones((1 + _DRAWS, len(measured)))
     for members in groups.values():
         n = len(members)
         if n > 1:
             counts = chance.multinomial(n - 1, np.full(n, 1 / n), size=_DRAWS)
             drawn[1:, members] = counts * (n / (n - 1))
     drawn[1:] = np.maximum(0.0, 1 + (drawn[1:] - 1) * _widening(len(measured) - len(groups)))
+    return drawn
+
+
+def _weights(
+    drawn: np.ndarray, population: Population, measured: Sequence[Measured], size: Callable[[Measured | Stratum], float]
+) -> np.ndarray:
+    """How many sources of its `size` each measured one stands for; shape (1 + draws, measured)."""
+    owners, groups = _owners(population.strata, {one.stratum for one in measured}), _groups(measured)
+    sizes = np.array([size(one) for one in measured])
     weights = np.zeros_like(drawn)
     for key, stratum in population.strata.items():
         members = [n for owner in owners[key] for n in groups[owner]]
-        bytes_drawn = drawn[:, members] @ sizes[members]
-        share = np.divide(stratum.size_bytes, bytes_drawn, out=np.zeros_like(bytes_drawn), where=bytes_drawn > 0)
+        size_drawn = drawn[:, members] @ sizes[members]
+        share = np.divide(size(stratum), size_drawn, out=np.zeros_like(size_drawn), where=size_drawn > 0)
         weights[:, members] += drawn[:, members] * share[:, None]
     return weights
 
@@ -120,5 +137,4 @@ def _owners(strata: Mapping[Key, Stratum], measured: set[Key]) -> dict[Key, list
 
 
 def _ratio(members: Sequence[Measured], value: Callable[[Measured], float]) -> float:
-    size = sum(one.size_bytes for one in members)
-    return sum(value(one) for one in members) / size if size else 0.0
+    return sum(value(one) for one in members) / sum(load_s(one) for one in members)

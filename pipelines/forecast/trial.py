@@ -37,6 +37,7 @@ class Measured:
 
     stratum: Key
     size_bytes: int
+    estimated_s: float
     audio_s: float
     utterance_s: float
     utterances: int
@@ -146,6 +147,7 @@ def _measured(key: Key, rows: Sequence[Mapping[str, Any]], commit: Commit) -> Me
     return Measured(
         stratum=key,
         size_bytes=sum(row["source_size_bytes"] for row in rows),
+        estimated_s=sum(row["estimated_s"] for row in rows),
         audio_s=commit.counts.source_s,
         utterance_s=commit.counts.utterance_s,
         utterances=commit.counts.utterances,

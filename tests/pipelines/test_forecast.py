@@ -17,7 +17,7 @@ from pipelines.forecast.duration import duration_s, with_losses
 from pipelines.forecast.make import named_cluster
 from pipelines.forecast.prices import SHIPPED, PriceTable, cost, load_prices
 from pipelines.forecast.settings import ClusterConfig, SampleConfig
-from pipelines.forecast.strata import OTHER, population
+from pipelines.forecast.strata import OTHER, SOURCE_LOAD_S, population
 from pipelines.forecast.totals import Line, Totals, interval, line_through
 from pipelines.forecast.trial import Measured, Trial
 from schemas.errors import ConfigError
@@ -92,7 +92,11 @@ def test_a_sample_ends_with_so_much_audio_but_never_under_three_sources():
 
 
 def measured(key, size, cpu_s, utterances=1):
-    return Measured(key, size, size / 16_000, 1.0, utterances, cpu_s, 0.0, cpu_s, size // 2, {})
+    return Measured(key, size, size / 16_000, size / 16_000, 1.0, utterances, cpu_s, 0.0, cpu_s, size // 2, {})
+
+
+def load(size):
+    return size / 16_000 + SOURCE_LOAD_S
 
 
 def trial_of(*ones):
@@ -103,17 +107,30 @@ def test_totals_are_ratios_within_strata():
     found = population([batch(*((f"{n}.mp3", MIB) for n in range(10)), *((f"{n}.wav", MIB) for n in range(90)))], 8)
     mp3, wav = sorted(found.strata)
     totals = Totals(found, trial_of(measured(mp3, MIB, 5.0), measured(mp3, MIB, 5.0), measured(wav, MIB, 1.0)))
-    assert interval(totals.sums["stages_cpu_s"]).model_dump() == {"value": 140.0, "low": 140.0, "high": 140.0}
-    assert totals.per_byte(lambda one: one.stages_cpu_s, found) == {mp3: 5.0 / MIB, wav: 1.0 / MIB}
+    told = interval(totals.sums["stages_cpu_s"])
+    assert (told.low, told.value, told.high) == pytest.approx((140.0, 140.0, 140.0))
+    assert totals.per_load(lambda one: one.stages_cpu_s, found) == {mp3: 5.0 / load(MIB), wav: 1.0 / load(MIB)}
 
 
 def test_a_stratum_that_nothing_was_measured_of_is_as_its_neighbour_in_size():
     found = population([batch(("a.mp3", MIB), ("b.mp3", 5 * MIB), ("c.mp3", 70 * MIB), ("d.wav", MIB))], 8)
     by_class = {(s.extension, s.from_bytes // MIB): key for key, s in found.strata.items()}
     small, large = measured(by_class["mp3", 1], MIB, 1.0), measured(by_class["mp3", 64], 70 * MIB, 7.0)
-    rates = Totals(found, trial_of(small, large)).per_byte(lambda one: one.stages_cpu_s, found)
-    assert rates[by_class["mp3", 4]] == 1.0 / MIB
-    assert rates[by_class["wav", 1]] == pytest.approx(8.0 / (71 * MIB))
+    rates = Totals(found, trial_of(small, large)).per_load(lambda one: one.stages_cpu_s, found)
+    assert rates[by_class["mp3", 4]] == 1.0 / load(MIB)
+    assert rates[by_class["wav", 1]] == pytest.approx(8.0 / (load(MIB) + load(70 * MIB)))
+
+
+def test_a_thousand_small_files_are_no_large_one():
+    """Each takes a hundredth of a second and next to no audio; only what is heard goes by the second."""
+    found = population([batch(*((f"{n}.mp3", 1024) for n in range(1000)), ("long.mp3", 64 * MIB))], 8)
+    small, large = sorted(found.strata, key=lambda key: key[1])
+    sums = Totals(found, trial_of(measured(small, 1024, 0.01), measured(large, 64 * MIB, 20.0))).sums
+    assert sums["stages_cpu_s"][0] == pytest.approx(30.0)
+    assert chosen(found, SampleConfig(min_sources=2))[small]
+    only = Totals(found, trial_of(measured(large, 64 * MIB, 20.0))).sums
+    assert only["stages_cpu_s"][0] == pytest.approx(20.0 + 20.0 * 1000 * load(1024) / load(64 * MIB))
+    assert only["audio_s"][0] == pytest.approx(found.size_bytes / 16_000)
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
