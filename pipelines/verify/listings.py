@@ -106,9 +106,10 @@ def _looked(
     wanted = {task.name for task in tasks}
     held = {name: part for name, part in work.receipts() if name in wanted}
     left = [task for task in tasks if task.name not in held]
-    with contextlib.closing(engine(left, work, settings)) as receipts:
-        for done, _ in enumerate(receipts, len(held) + 1):
-            show(before + done, before + len(tasks))
+    if left:
+        with contextlib.closing(engine(left, work, settings)) as receipts:
+            for done, _ in enumerate(receipts, len(held) + 1):
+                show(before + done, before + len(tasks))
     held |= {name: part for name, part in work.receipts(held) if name in wanted}
     if missing := wanted - held.keys():
         raise RunStopped(f"{len(missing)} of {len(wanted)} batches have no receipt; start the same scan again")
