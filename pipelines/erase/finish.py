@@ -23,20 +23,26 @@ from pipelines.erase.subjects import withdrawn_at
 from pipelines.erase.told import copies_of, digests_of, exceptions_of, replaced_releases
 from pipelines.notices.notice import read_notices
 from pipelines.notices.tell import tell
+from schemas.errors import LakeError
 from schemas.ledger import EventType
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def finish(lake: Lake, erasure: Erasure, touched: pa.Table, outcome: Outcome, clock: Clock) -> None:
-    """Ends it, and says so in `outcome`; what is done already is not done again. `touched`: all that its looks found.
+def finish(lake: Lake, erasure: Erasure, touched: pa.Table | None, outcome: Outcome, clock: Clock) -> None:
+    """Ends it, and says so in `outcome`; what is done already is not done again. `touched`: all that its looks found;
+    None where who went before has given it up already, which is after the certificate was made.
 
     Only when raw sources and versions are gone, too, the certificate is made: that is when all of it was purged.
     """
     root, path = lake.ledger().root, layout.certificate_path(erasure.number, 0)
     if root.exists(path):  # who went before came so far
         outcome.certificate = root.uri_of(path)
+    elif touched is None:
+        raise LakeError(
+            f"erasure {erasure.number} has neither a certificate nor what its looks found: {root.uri_of(path)}"
+        )
     else:
         outcome.told = tell(lake, clock.now())
         storage = _raw_and_kept(lake, erasure, touched, outcome, clock.now())

@@ -67,7 +67,8 @@ class Looks:
                 self.outcome.again_at = again_at
                 return self.outcome
             if not said.found and (said.again_at is None or said.again_at <= said.done_at):
-                finish(self.lake, self.erasure, self._all, self.outcome, self.clock)
+                touched = self._all if self.found else None
+                finish(self.lake, self.erasure, touched, self.outcome, self.clock)
                 return self.outcome
         raise RunStopped(f"look after look finds more of {', '.join(self.subjects)}: end what still writes them first")
 

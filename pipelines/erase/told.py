@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipelines.erase.record import Erasure
+    from schemas.releases import ReleaseRecord
 
 
 def digests_of(lake: Lake, touched: pa.Table) -> tuple[tuple[Digests, ...], int, int]:
@@ -57,8 +58,8 @@ def replaced_releases(lake: Lake, number: int) -> tuple[ReplacedRelease, ...]:
 
 
 def copies_of(lake: Lake, releases: Sequence[ReplacedRelease]) -> tuple[Copy, ...]:
-    """Whoever opened one of these, or trained on it, as the ledger has it."""
-    known = {one.sha256 for one in releases}
+    """Whoever opened one of these, or a version that it once stood in for, or trained on it, as the ledger has it."""
+    known = _with_earlier(lake, releases)
     if not known:
         return ()
     return tuple(
@@ -69,6 +70,21 @@ def copies_of(lake: Lake, releases: Sequence[ReplacedRelease]) -> tuple[Copy, ..
         for position, event in lake.ledger().events()
         if event.type in (EventType.OPENED, EventType.USED) and event.release and event.release.sha256 in known
     )  # fmt: skip
+
+
+def _with_earlier(lake: Lake, releases: Sequence[ReplacedRelease]) -> set[str]:
+    """Digests of these and of what earlier erasures replaced by them: those held all that these hold."""
+    replaced: dict[tuple[str, int | None], list[ReleaseRecord]] = {}
+    for one in list_releases(lake) if releases else ():
+        if one.replaced is not None:
+            replaced.setdefault((one.name, one.replaced.by), []).append(one)
+    found = {one.sha256 for one in releases}
+    waiting = [(one.name, one.version) for one in releases]
+    while waiting:
+        earlier = replaced.get(waiting.pop(), [])
+        found |= {one.sha256 for one in earlier}
+        waiting += [(one.name, one.version) for one in earlier]
+    return found
 
 
 def _said(event: Event) -> str:

@@ -78,3 +78,17 @@ def test_while_a_run_goes_on_who_came_second_may_still_be_uploading(tmp_path):
     assert work_until(lake, found, end) is None
     commit_unit(lake, run, 1, [BEN], tmp_path)
     assert work_until(lake, found, commit.committed_at) is None
+
+
+def test_it_ends_though_what_it_found_is_given_up_already(tmp_path, monkeypatch):
+    """Killed after the certificate was made and the closures were deleted, it said `Must pass at least one table`."""
+    lake = Lake.create_or_open(str(tmp_path / "lake"))
+    write_run(lake, tmp_path, [[ANNA, BEN]], run_id="r")
+    withdrawn(lake, "anna")
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.erase.finish.announce", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            erase(lake, Wanted(("anna",)))
+    assert not [info.path for info in lake.ledger().root.list("erasures") if "closure" in info.path]
+    assert erase(lake, Wanted(("anna",))).is_finished
+    assert set(holding(lake, "anna")) == BY_PSEUDONYM
