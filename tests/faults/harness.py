@@ -109,8 +109,10 @@ def _hides_a_source(known: Undisturbed, injection: Injection) -> bool:
     """A source that no listing shows cannot be planned, and one that cannot be read now is put aside for now: the same
     command again plans it, in a run of its own."""
     is_hidden = injection.fault in (Fault.STALE_NEWEST, Fault.STALE_ALL, Fault.IO_ERROR)
+    if not is_hidden:
+        return False  # a death may be after the last effect
     path = known.ended.effects[injection.number - 1].path.removeprefix(f"{WORLD}/")
-    return is_hidden and (path == RAW or path.startswith(f"{RAW}/"))
+    return path == RAW or path.startswith(f"{RAW}/")
 
 
 def _resumed(command: Command, level: Level, base: Path) -> tuple[Seen, str, State | None]:
