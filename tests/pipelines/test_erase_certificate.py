@@ -75,6 +75,11 @@ def test_it_names_releases_and_who_opened_them(tmp_path):
     page = (tmp_path / "lake/consent/certificates/000001.0.html").read_text()
     for word in ("gold@2", "gold@5", "team 2", "p001", "Provisional.", "no key was configured"):
         assert word in page
+    # Who opened what an earlier erasure has replaced holds those who are erased later, too.
+    erased(made.lake, "p000")
+    later = read_certificate(made.lake, 2).certificate
+    assert {one.version for one in later.releases} == {4, 5}
+    assert [(one.release, one.owner) for one in later.copies] == [("gold@2", "team 2")]
 
 
 def test_no_path_and_no_key_stands_in_it(small):
