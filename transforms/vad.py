@@ -30,6 +30,8 @@ _LEVEL = ANALYSIS_RATE_HZ // 20
 """Samples per value of `Track.level_db`."""
 _NOBODY = 0.02
 """Probability under which silero is sure: in a meeting's pauses, which people write down as speech, it is not."""
+_PAUSE_DB = 5.0
+"""How far a silent pause lies under what is too quiet for the end of a word."""
 
 
 class VadConfig(Frozen):
@@ -48,7 +50,7 @@ class VadConfig(Frozen):
     min_speech_s: float = Field(
         default=0.25, ge=0, le=10, description="shorter regions are dropped, seconds; measured before padding"
     )
-    pad_s: float = Field(default=0.22, ge=0, le=1, description="added at both ends of a region, seconds")
+    pad_s: float = Field(default=0.2, ge=0, le=1, description="added at both ends of a region, seconds")
     quiet_below_top_db: float = Field(
         default=35.0,
         gt=0,
@@ -60,7 +62,7 @@ class VadConfig(Frozen):
         default=0.3,
         ge=0,
         le=5,
-        description="a pause within a region is no speech if it is that quiet, and surely nobody's, for these seconds",
+        description="pauses of so many seconds within a region are no speech if 5 dB quieter still and surely nobody's",
     )
     target_dbfs: float = Field(
         default=-26.0,
@@ -132,17 +134,17 @@ def regions_from_probability(
     united = _touching_united(regions)
     if level_db is None:
         return united
-    is_quiet = _is_quiet(level_db, config)
-    drawn = _drawn_in(united, is_quiet, config.pad_s)
-    return remaining(drawn, _pauses(drawn, probability, is_quiet, config))
+    drawn = _drawn_in(united, _is_quiet(level_db, config), config.pad_s)
+    return remaining(drawn, _pauses(drawn, probability, _is_quiet(level_db, config, _PAUSE_DB), config))
 
 
-def _is_quiet(level_db: NDArray[np.float32], config: VadConfig) -> NDArray[np.bool_]:
-    """Which 50 ms are too quiet to be the end of a word, measured by the recording's own loud ones."""
+def _is_quiet(level_db: NDArray[np.float32], config: VadConfig, under_db: float = 0.0) -> NDArray[np.bool_]:
+    """Which 50 ms are `under_db` and more under what is too quiet to be the end of a word, measured by the recording's
+    own loud ones."""
     top_db = _top_db(level_db, config)
     if top_db is None:
         return np.zeros(len(level_db), np.bool_)
-    is_quiet: NDArray[np.bool_] = level_db <= top_db - config.quiet_below_top_db
+    is_quiet: NDArray[np.bool_] = level_db <= top_db - config.quiet_below_top_db - under_db
     return is_quiet
 
 

@@ -33,10 +33,9 @@ GRID: dict[str, tuple[float, ...]] = {
     "on": (0.2, 0.25, 0.3),
     "off": (0.1, 0.15),
     "fill_gap_s": (0.15, 0.3, 0.5),
-    "pad_s": (0.07, 0.15, 0.2, 0.22, 0.25),
+    "pad_s": (0.07, 0.15, 0.2, 0.25),
     "min_speech_s": (0.15, 0.25),
     "quiet_below_top_db": (35.0, 200.0),
-    "quiet_gap_s": (0.3, 5.0),
 }
 FIRST = VadConfig(on=0.3, off=0.15, fill_gap_s=0.15, min_speech_s=0.15, pad_s=0.07, quiet_below_top_db=200)
 SILERO = VadConfig(on=0.5, off=0.35, fill_gap_s=0.1, min_speech_s=0.25, pad_s=0.03, quiet_below_top_db=200)

@@ -149,7 +149,7 @@ def test_a_quiet_voice_beside_a_loud_one_keeps_its_region() -> None:
 
 @pytest.mark.parametrize(
     ("in_pause", "level_db", "quiet_s", "parts"),
-    [(0.0, -70, 0.4, 2), (0.1, -70, 0.4, 1), (0.0, -40, 0.4, 1), (0.0, -70, 0.3, 1)],
+    [(0.0, -70, 0.4, 2), (0.1, -70, 0.4, 1), (0.0, -58, 0.4, 1), (0.0, -70, 0.3, 1)],
 )
 def test_a_filled_pause_is_speech_unless_it_is_quiet_for_long_and_surely_nobodys(
     in_pause: float, level_db: float, quiet_s: float, parts: int
