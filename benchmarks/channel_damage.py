@@ -88,21 +88,22 @@ def bandwidth(samples: Samples, rate_hz: int, chance: Random) -> Iterator[Damage
             yield Damaged(kind, f"{was_hz / 2:.0f} Hz", pcm16(up + noise), to_hz, was_hz / 2, False, noise_dbfs > -80)
         lossy = coded(up, to_hz, "mp3")
         yield Damaged("bandwidth, upsampled, then MP3", f"{was_hz / 2:.0f} Hz", lossy, to_hz, was_hz / 2, True)
-    telephone = _mu_law(_band(soxr.resample(unit, rate_hz, 8_000), 8_000, 300, 3_400))
+    telephone = mu_law(band_passed(soxr.resample(unit, rate_hz, 8_000), 8_000, 300, 3_400))
     for to_hz in (16_000, 44_100):
         up = soxr.resample(telephone, 8_000, to_hz)
         # What G.711 rounds off fills its band up to 4 kHz.
         yield Damaged("bandwidth, telephone (G.711)", "3400 Hz", pcm16(up), to_hz, 3_700)
 
 
-def _band(samples: NDArray[np.floating], rate_hz: int, low_hz: float, high_hz: float) -> Samples:
+def band_passed(samples: NDArray[np.floating], rate_hz: int, low_hz: float, high_hz: float) -> Samples:
+    """Nothing but what lies from `low_hz` to `high_hz`, over edges of 60 Hz."""
     spectrum = np.fft.rfft(samples)
     hz = np.fft.rfftfreq(len(samples), 1 / rate_hz)
     edge = np.clip((hz - low_hz) / 60 + 1, 0, 1) * np.clip((high_hz - hz) / 60 + 1, 0, 1)
     return np.asarray(np.fft.irfft(spectrum * edge, len(samples)), np.float32)
 
 
-def _mu_law(samples: NDArray[np.floating]) -> Samples:
+def mu_law(samples: NDArray[np.floating]) -> Samples:
     """To 8 bits of G.711 mu-law and back."""
     level = np.sign(samples) * np.log1p(255 * np.abs(samples)) / np.log(256)
     level = np.rint(level * 127) / 127

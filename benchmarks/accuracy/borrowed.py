@@ -1,13 +1,13 @@
-"""Tables of measurements that have a benchmark of their own, on the side that reports: channel and voices.
-
-Accents have theirs in `docs/accent.md`: too few people are known by them to keep some aside.
+"""Tables of measurements that have a benchmark of their own: channel and voices on the side that reports, accents with
+each person left out in turn, for too few are known by theirs to keep some aside.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from benchmarks import channel, diarization
+from benchmarks import accent, channel, diarization
 from benchmarks.accuracy.result import Result, Table, percent
 
 _CLIPS, _QUICK_CLIPS = 40, 6
@@ -59,6 +59,24 @@ def people(quick: bool) -> Result:
         Table("strangers", "a second voice", ("a stranger", "n", "held %"), strangers),
     )
     return Result(tables, _plain(found))
+
+
+def accents(_quick: bool) -> Result:
+    """Whether accents can be told of people who were not heard: `benchmarks.accent`."""
+    found = accent.rows()
+    rows = tuple(
+        (
+            row.collection, row.hears,
+            ", ".join(f"{label} {n}" for label, n in zip(row.labels, row.speakers, strict=True)),
+            str(row.utterances), percent(row.accuracy, 0), percent(row.by_utterance, 0), percent(row.commonest, 0),
+            f"{row.as_good} of {row.ways}",
+        )
+        for row in found
+    )  # fmt: skip
+    head = ("collection", "goes by", "speakers", "n", "right %", "by utterance", "commonest label", "as good by chance")
+    return Result(
+        (Table("accents", "accents of people left out", head, rows),), {"rows": [asdict(row) for row in found]}
+    )
 
 
 def _plain(found: dict[str, Any]) -> dict[str, Any]:

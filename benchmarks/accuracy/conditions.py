@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 
 from benchmarks.accuracy.simulated import simulated_rooms
-from benchmarks.accuracy.sounds import measured_rooms, noises, peak_limited, voices
+from benchmarks.accuracy.sounds import level_under_full_scale, measured_rooms, noises, voices
 from schemas.sound import ANALYSIS_RATE_HZ as RATE
 from schemas.sound import Samples
 from training.mixtures import as_long, high_passed, in_room, mix
@@ -32,7 +32,7 @@ _SEED = 6_000
 @dataclass(frozen=True, slots=True)
 class Clip:
     """`samples` at 16 kHz and what is true of them; `clean` is the voice as it reached the microphone, without the
-    noise."""
+    noise, before `gain` brought the mixture under full scale."""
 
     samples: Samples
     clean: Samples
@@ -42,6 +42,13 @@ class Clip:
     noise: str
     c50_db: float | None
     rt60_s: float | None
+    gain: float
+
+    @property
+    def voice_and_noise(self) -> tuple[Samples, Samples]:
+        """What `samples` are the sum of."""
+        voice = high_passed(self.clean) * np.float32(self.gain)
+        return voice, self.samples - voice
 
     @property
     def seconds(self) -> float:
@@ -75,8 +82,9 @@ def _clip(place: str, number: int) -> Clip:
         c50_db, rt60_s = response.c50_db, response.rt60_s
     name, noise = _noise(rng, len(clean))
     clean = clean / np.float32(max(float(np.sqrt(np.mean(clean**2))), 1e-9)) * np.float32(0.03)
-    samples = peak_limited(mix(high_passed(clean), noise, snr_db))
-    return Clip(samples, clean, snr_db, place, room, name, c50_db, rt60_s)
+    mixed = mix(high_passed(clean), noise, snr_db)
+    gain = level_under_full_scale(mixed)
+    return Clip(mixed * np.float32(gain), clean, snr_db, place, room, name, c50_db, rt60_s, gain)
 
 
 def _voice(rng: np.random.Generator, snr_db: float) -> Samples:

@@ -101,6 +101,6 @@ def first_channel(path: str) -> Samples:
     return np.asarray(soxr.resample(samples[:, 0], rate, RATE), np.float32)
 
 
-def peak_limited(samples: Samples, most: float = 0.9) -> Samples:
-    """At a level that does not clip: what is measured here does not depend on it."""
-    return samples * np.float32(min(1.0, most / max(float(np.abs(samples).max(initial=0)), 1e-9)))
+def level_under_full_scale(samples: Samples, most: float = 0.9) -> float:
+    """The gain, 1 or less, at which nothing clips: what is measured here does not depend on it."""
+    return min(1.0, most / max(float(np.abs(samples).max(initial=0)), 1e-9))
