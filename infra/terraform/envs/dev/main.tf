@@ -22,6 +22,5 @@ module "platform" {
   guard_deletes      = var.guard_deletes
 
   max_workers           = 4
-  internet              = true
   ledger_retention_days = 1
 }

@@ -18,10 +18,11 @@ locals {
       creates = ["planner", "worker"]
       deletes = ["erasure"]
     }
-    # Create-only to everyone, and that is enough: an event, a certificate, a suppression file is created once.
+    # Create-only to everyone, and that is enough: an event, a certificate, a suppression file is created once. Dataflow's
+    # launcher plans under the worker's account.
     ledger = {
-      reads   = ["worker"]
-      creates = ["planner", "erasure", "auditor", "trainer"]
+      reads   = []
+      creates = ["planner", "worker", "erasure", "auditor", "trainer"]
       deletes = []
     }
     temp = {
