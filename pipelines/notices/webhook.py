@@ -95,7 +95,9 @@ def webhook_from_environment() -> Webhook | None:
     if not url:
         return None
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    # Blanks would be quoted in what the client says of them, and the address is shown nowhere.
+    is_odd = any(character.isspace() or not character.isprintable() for character in url)
+    if is_odd or parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError("PROVOICE_NOTICE_WEBHOOK is no http:// or https:// address")
     return Webhook(url)
 

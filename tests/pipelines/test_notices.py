@@ -213,6 +213,7 @@ def test_an_erasure_goes_on_without_its_webhook(made, monkeypatch):
     [
         ("PROVOICE_NOTICE_WEBHOOK", "file:///etc/passwd"),
         ("PROVOICE_NOTICE_WEBHOOK", "hooks"),
+        ("PROVOICE_NOTICE_WEBHOOK", "http://hooks/a secret"),
         ("PROVOICE_NOTICE_DAYS", "soon"),
         ("PROVOICE_NOTICE_DAYS", "nan"),
     ],

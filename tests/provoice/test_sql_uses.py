@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime
 
 import pytest
@@ -140,6 +141,21 @@ def test_a_withdrawal_on_the_command_line_tells_at_once(made, provoice):
     assert provoice("notify", made.uri).stdout == "no new notice\n"
     late = provoice("release", "use", made.uri, "gold@1", "--model", "late", "--owner", "late-team")
     assert "1 person in it has taken that back" in late.stdout
+
+
+def test_what_no_webhook_took_is_told_and_is_no_success(made, provoice, monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    monkeypatch.setattr("pipelines.notices.webhook._PAUSES_S", (0.0,))
+    for name, value in (("no_proxy", "127.0.0.1"), ("PROVOICE_NOTICE_WEBHOOK", f"http://127.0.0.1:{port}/secret")):
+        monkeypatch.setenv(name, value)
+    done = provoice("consent", "withdraw", made.uri, "--subject", "p001")
+    assert done.exit_code == 0, done.stderr
+    assert "withdrawn at position" in done.stdout
+    assert "1 not sent: 127.0.0.1: " in done.stdout
+    again = provoice("notify", made.uri)
+    assert (again.exit_code, "1 not sent" in again.stdout, "secret" in again.stdout) == (1, True, False)
 
 
 def test_a_person_on_one_row(made, monkeypatch):
