@@ -28,7 +28,7 @@ from pipelines.plan import PlanConfig
 
 WORKERS = (10, 100, 1_000, 10_000)
 UNITS_AUDIO_S = (7_500.0, 15_000.0, 30_000.0, 60_000.0, 120_000.0, 240_000.0, 480_000.0)
-STRESSED = (60_000.0, 120_000.0, 240_000.0)
+STRESSED = (30_000.0, 60_000.0, 120_000.0, 240_000.0)
 WAVS = ("meetings", "noisy_pairs", "overlap", "speakers/digits_8khz")
 """Folders of WAV only, from 8 kHz to 48 kHz: what they take per byte differs as sources of one extension do."""
 MEMORY_GIB_PER_WORKER = 2.0
@@ -123,17 +123,18 @@ def rows_of(found: dict[tuple[int, float], Outcome], prices: PriceTable, work_s:
     ]
 
 
-def losses(found: dict[tuple[int, float], Outcome], workers: int) -> dict[float, float]:
-    """By size of unit: how far its efficiency lies below the best one's."""
-    here = {unit: efficiency(one) for (count, unit), one in found.items() if count == workers}
-    return {unit: max(here.values()) - value for unit, value in here.items()}
+def excess(found: dict[tuple[int, float], Outcome], workers: int, prices: PriceTable) -> dict[float, float]:
+    """By size of unit: how much more the run costs than with the best one, as a share. Machines that idle, work that is
+    lost and requests are all in it."""
+    here = {unit: cost_of_run(one, workers, prices) for (count, unit), one in found.items() if count == workers}
+    return {unit: value / min(here.values()) - 1 for unit, value in here.items()}
 
 
-def recommended(lost: list[dict[float, float]]) -> tuple[float, float]:
-    """The size that loses least where it loses most, and how much that is; the larger of two alike, for it makes fewer
-    commits."""
-    sizes = set.intersection(*(set(one) for one in lost))
-    worst = {unit: max(one[unit] for one in lost) for unit in sizes}
+def recommended(more: list[dict[float, float]]) -> tuple[float, float]:
+    """The size that costs least too much where it costs most, and how much that is; the larger of two alike, for it
+    makes fewer commits."""
+    sizes = set.intersection(*(set(one) for one in more))
+    worst = {unit: max(one[unit] for one in more) for unit in sizes}
     best = min(worst, key=lambda unit: (round(worst[unit], 3), -unit))
     return best, worst[best]
 
@@ -194,25 +195,28 @@ def main() -> int:
         prices.currency,
     ]
     print(table(head, rows_of(found, prices, measured.cpu_s_per_audio_s)))
-    unit, worst = recommended([losses(found, count) for count in workers])
-    print(f"\nloses least where it loses most: units of {unit:,.0f} s of audio ({worst:.1%})")
+    unit, worst = recommended([excess(found, count, prices) for count in workers])
+    print(f"\ncosts least too much, on any number of workers: units of {unit:,.0f} s of audio (at most {worst:.1%})")
     print(f"the default, plan.unit_audio_s: {PlanConfig().unit_audio_s:,.0f} s")
     if asked.stress:
-        print(f"\n{stressed(measured, found, max(workers), asked.most_units)}")
+        print(f"\n{stressed(measured, found, max(workers), asked.most_units, prices)}")
     return 0
 
 
-def stressed(measured: Measured, found: dict[tuple[int, float], Outcome], workers: int, most: int) -> str:
-    """What each size loses in worlds unlike the assumed one, on the most workers, where it matters most."""
+def stressed(
+    measured: Measured, found: dict[tuple[int, float], Outcome], workers: int, most: int, prices: PriceTable
+) -> str:
+    """What each size costs too much in worlds unlike the assumed one, on the most workers, where it matters most."""
     rows, every = [], []
     for name, world in WORLDS.items():
         one = found if world == World() else simulated(measured, world, (workers,), STRESSED, most)
-        lost = {unit: loss for unit, loss in losses(one, workers).items() if unit in STRESSED}
-        every.append(lost)
-        rows.append([name, *(f"{100 * lost[unit]:.1f}" for unit in STRESSED)])
+        more = excess({(count, unit): each for (count, unit), each in one.items() if unit in STRESSED}, workers, prices)
+        fast = {unit: efficiency(one[workers, unit]) for unit in STRESSED}
+        every.append(more)
+        rows.append([name, *(f"{more[unit]:.1%} ({fast[unit]:.0%})" for unit in STRESSED)])
     unit, worst = recommended(every)
-    head = [f"points of efficiency lost on {workers:,} workers", *(f"{unit:,.0f} s" for unit in STRESSED)]
-    return f"{table(head, rows)}\n\nloses least where it loses most: {unit:,.0f} s ({worst:.1%})"
+    head = [f"too much on {workers:,} workers (efficiency)", *(f"{unit:,.0f} s" for unit in STRESSED)]
+    return f"{table(head, rows)}\n\ncosts least too much: units of {unit:,.0f} s of audio (at most {worst:.1%})"
 
 
 if __name__ == "__main__":

@@ -88,8 +88,11 @@ def _rows(found: Forecast) -> list[tuple[str, str, str, str]]:
     rows += [
         _row("tars and manifests", found.output_bytes, words.size),
         _row("storage in all", found.storage_bytes, words.size),
-        _row("requests, reading", found.read_requests, _count),
-        _row("requests, writing or listing", found.write_requests, _count),
+    ]
+    if found.read_requests.value or found.write_requests.value:
+        rows.append(_row("requests, reading", found.read_requests, _count))
+        rows.append(_row("requests, writing or listing", found.write_requests, _count))
+    rows += [
         _row(f"time on `{found.cluster}`, {words.several(found.workers, 'worker')}", found.duration_s, words.hours),
     ]
     if found.cost is not None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.scale_model import Measured, World, simulate
-from benchmarks.scale_simulation import efficiency, losses, recommended
+from benchmarks.scale_simulation import efficiency, excess, recommended
+from pipelines.forecast.prices import load_prices
 
 MEASURED = Measured(0.005, 0.02, (0.5, 1.0, 1.5), 3.0, 16_000.0, {})
 EASY = World(
@@ -57,12 +58,13 @@ def test_the_part_that_is_not_simulated_is_more_of_the_steady_part():
     assert part.makespan_s == pytest.approx(whole.makespan_s, rel=0.02)
 
 
-def test_the_size_that_loses_least_where_it_loses_most_is_recommended():
+def test_the_size_that_costs_least_too_much_where_it_costs_most_is_recommended():
+    prices = load_prices("configs/prices/gcp-example.yaml")
     found = {}
     for workers, takes in ((10, (100.0, 101.0, 104.0)), (1000, (150.0, 102.0, 100.0))):
         for unit, makespan in zip((1.0, 2.0, 3.0), takes, strict=True):
             one = simulate(MEASURED, replace(EASY, petabyte_audio_s=1.0), 1, 1.0, 1, seed=1)
-            found[workers, unit] = replace(one, ideal_s=90.0, makespan_s=makespan)
-    unit, worst = recommended([losses(found, 10), losses(found, 1000)])
+            found[workers, unit] = replace(one, makespan_s=makespan, reads=0.0, writes=0.0)
+    unit, worst = recommended([excess(found, workers, prices) for workers in (10, 1000)])
     assert unit == 2.0
-    assert worst == pytest.approx(90 / 100 - 90 / 102)
+    assert worst == pytest.approx(0.02)

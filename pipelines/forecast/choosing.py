@@ -9,18 +9,18 @@ from pipelines.forecast.settings import SampleConfig
 from pipelines.forecast.strata import Key, Population, Stratum
 
 _WORTH_TWO = 0.01
-"""A stratum of this share of the audio gets two sources before any other gets a third: one alone has no spread."""
+"""A stratum of this share of the audio gets two sources before any other gets a third."""
 _FEWEST = 3
 
 
 def chosen(population: Population, config: SampleConfig) -> dict[Key, list[dict[str, Any]]]:
     """Plan rows to measure, by stratum. The rule:
 
-    - places go to strata by their estimated audio, a source counting two seconds more; after two for each that holds
-      1 % of it;
+    - two of each stratum that holds 1 % of the estimated audio, for one alone has no spread;
+    - then places go to strata by their estimated audio, a source counting two seconds more;
     - until the sources so chosen are expected to be `share` of the bytes, or `max_audio_s` of audio;
-    - but `min_sources` where there are so many, whatever share of a small set that is, unless three of them are
-      `max_audio_s` already.
+    - but those two, and `min_sources` where there are so many, whatever share of a small set that is, unless three
+      sources are `max_audio_s` already.
     """
     counts = _counts(population.strata, population.size_bytes, config)
     return {key: [row for _, row in population.strata[key].candidates[:n]] for key, n in counts.items() if n}
@@ -37,7 +37,9 @@ def _counts(strata: Mapping[Key, Stratum], total_bytes: int, config: SampleConfi
         stratum = strata[key]
         # Judged by the stratum's mean: to judge the next source by its own size would prefer small ones.
         with_it = expected_bytes + stratum.size_bytes / stratum.sources
-        is_floor = chosen_sources < (config.min_sources if expected_s < config.max_audio_s else _FEWEST)
+        needs_two, _ = _claim(stratum, counts[key], total_s)
+        fewest = config.min_sources if expected_s < config.max_audio_s else _FEWEST
+        is_floor = chosen_sources < fewest or (needs_two and expected_s < config.max_audio_s)
         if not is_floor and (with_it > config.share * total_bytes or expected_s >= config.max_audio_s):
             open_keys.discard(key)
             continue

@@ -85,6 +85,29 @@ def test_a_small_set_is_measured_by_the_dozen_and_a_tiny_one_whole():
     assert sum(sample_of([(f"{n}.mp3", MIB) for n in range(5)])[1].values()) == 5
 
 
+def test_a_mixed_set_has_two_of_each_kind_measured_so_that_each_has_a_spread():
+    endings = (
+        "mp3",
+        "wav",
+        "flac",
+        "ogg",
+        "opus",
+        "m4a",
+        "aac",
+        "amr",
+        "wma",
+        "aiff",
+        "au",
+        "caf",
+        "mka",
+        "voc",
+        "mp4",
+    )
+    _, counts = sample_of([(f"{n}.{ending}", MIB) for ending in endings for n in range(10)])
+    assert len(counts) == len(endings)
+    assert min(counts.values()) == 2
+
+
 def test_a_sample_ends_with_so_much_audio_but_never_under_three_sources():
     hours = [(f"{n}.mp3", 3600 * 16_000) for n in range(1000)]
     assert sum(sample_of(hours, max_audio_s=7200.0)[1].values()) == 3
