@@ -105,7 +105,7 @@ def _found_in_exports(place: Place, needles: Any) -> int:
     return sum(len(look_at(walker, one, ()).hits) for one in targets([Root(str(place.folder / "exports"))]))
 
 
-def run(folder: Path, counts: Sequence[int], others: int) -> tuple[list[dict[str, Any]], dict[str, int]]:
+def run(folder: Path, counts: Sequence[int], others: int) -> dict[str, Any]:
     people, late = _people(sum(counts), others)
     began = time.monotonic()
     place = plant(folder, people, _SETTINGS)
@@ -113,14 +113,15 @@ def run(folder: Path, counts: Sequence[int], others: int) -> tuple[list[dict[str
     waiting = [name for name in people if name.startswith("canary")]
     # Far apart in the order of a plan, which is by person.
     waiting = waiting[::7] + [name for n, name in enumerate(waiting) if n % 7]
-    found, gone = [], []
+    found, gone, began_at = [], [], datetime.now(UTC)
     with going_on(place, late, _BATCH):
         for count in counts:
             some, waiting = waiting[:count], waiting[count:]
             gone += some
             found.append(measure(place, some, gone))
             sys.stderr.write(json.dumps(found[-1]) + "\n")
-    return found, taken_in_again(place, gone, "other-00000")
+    beside = committed_between(place.lake, began_at, datetime.now(UTC))
+    return {"erased": found, "committed_beside": beside, "again": taken_in_again(place, gone, "other-00000")}
 
 
 def _people(canaries: int, others: int) -> tuple[Mapping[str, list[Stretch]], list[Stretch]]:
@@ -143,15 +144,17 @@ def main(words: Sequence[str] | None = None) -> int:
         os.environ.setdefault(name, "a key for a lake that is thrown away")
     with tempfile.TemporaryDirectory(prefix="provoice-canaries-") as folder:
         try:
-            found, again = run(Path(folder), asked.erase, asked.others)
+            said = run(Path(folder), asked.erase, asked.others)
         except NoAudio as error:
             sys.exit(str(error))
+    found = said["erased"]
     names = list(found[0])
     head = [names[0], *(str(one[names[0]]) for one in found)]
     print(table(head, [[name, *(str(one[name]) for one in found)] for name in names[1:]]))
-    print(f"\noffered once more, under their own and under other names: {again}")
+    print(f"\nsources that the runs beside it committed: {said['committed_beside']}")
+    print(f"offered once more, under their own and under other names: {said['again']}")
     if asked.json is not None:
-        asked.json.write_text(json.dumps({"erased": found, "again": again}, indent=1) + "\n")
+        asked.json.write_text(json.dumps(said, indent=1) + "\n")
     return 0
 
 
