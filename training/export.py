@@ -6,13 +6,13 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.network import Network
+from training.network import CONTEXT_AFTER, Block, Context, Network, Said
 from transforms.acoustics import fed
 from transforms.models import onnx_session
 from transforms.spectrum import MELS
@@ -21,6 +21,47 @@ OPSET = 17
 MOST_BYTES = 1_000_000
 MOST_APART = 2e-3
 """Between torch and onnxruntime, in dB and in ln of seconds: far below what is rounded away."""
+
+
+class Planar(nn.Module):
+    """The same network for running only: time is the width of an image of one row, and what batches were normalised by
+    is folded into the weights. onnxruntime has quicker kernels for images, by a quarter of the network's time."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.first = _plane(network.first, network.norm)
+        blocks = cast("Sequence[Block]", network.blocks)
+        self.over_time = nn.ModuleList(_plane(block.over_time, block.norm) for block in blocks)
+        self.across = nn.ModuleList(_plane(block.across, block.after) for block in blocks)
+
+    def forward(self, features: Tensor, floor: Tensor, power: Tensor) -> Said:
+        network = self.network
+        heard = torch.relu(self.first(features[:, :, None]) + network.of_floor(floor)[:, :, None, None])
+        contexts = iter(cast("Sequence[Context]", network.contexts))
+        for n, (over_time, across) in enumerate(zip(self.over_time, self.across, strict=True)):
+            heard = torch.relu(heard + across(torch.relu(over_time(heard))))
+            if n in CONTEXT_AFTER:
+                heard = heard + next(contexts).told(heard)[:, :, None, None]
+        return network.said(heard[:, :, 0], power)
+
+
+def _plane(conv: nn.Module, norm: nn.Module) -> nn.Conv2d:
+    """A convolution over time and the normalisation after it as one over the width of an image."""
+    if not isinstance(conv, nn.Conv1d) or not isinstance(norm, nn.BatchNorm1d):
+        raise TypeError(f"cannot fold {norm} into {conv}")
+    both = nn.utils.fusion.fuse_conv_bn_eval(conv.eval(), norm.eval())
+    made = nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        (1, conv.kernel_size[0]),
+        stride=(1, conv.stride[0]),
+        padding=(0, int(conv.padding[0])),
+        dilation=(1, conv.dilation[0]),
+        groups=conv.groups,
+    )
+    made.load_state_dict({"weight": both.weight[:, :, None], "bias": both.bias})
+    return made
 
 
 class Shipped(nn.Module):
@@ -34,7 +75,7 @@ class Shipped(nn.Module):
 
     def __init__(self, network: Network, offset: Sequence[float], spread: Sequence[float]) -> None:
         super().__init__()
-        self.network = network
+        self.network = Planar(network)
         shift = [*offset, *np.log(np.asarray(spread))]
         self.register_buffer("offset", torch.tensor(shift, dtype=torch.float32))
 

@@ -19,6 +19,9 @@ CONTEXT_AFTER = (1, 3)
 POOLS = 2
 
 
+Said = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
 class Block(nn.Module):
     """Depthwise over time, pointwise over channels, added to what came in."""
 
@@ -43,9 +46,13 @@ class Context(nn.Module):
         self.wide = nn.Linear(channels // 2, channels)
 
     def forward(self, heard: Tensor) -> Tensor:
-        mean = functional.adaptive_avg_pool1d(heard, 1).flatten(1)
-        told: Tensor = self.wide(torch.relu(self.narrow(mean)))
-        return heard + told[:, :, None]
+        return heard + self.told(heard)[:, :, None]
+
+    def told(self, heard: Tensor) -> Tensor:
+        """What is added to every frame, shape (n, channels), of (n, channels, steps) or one row of an image."""
+        pool = functional.adaptive_avg_pool1d if heard.dim() == 3 else functional.adaptive_avg_pool2d
+        told: Tensor = self.wide(torch.relu(self.narrow(pool(heard, 1).flatten(1))))
+        return told
 
 
 class Pooling(nn.Module):
@@ -89,13 +96,21 @@ class Network(nn.Module):
 
     unit: Tensor
 
-    def forward(self, features: Tensor, floor: Tensor, power: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, features: Tensor, floor: Tensor, power: Tensor) -> Said:
+        return self.said(self.heard(features, floor), power)
+
+    def heard(self, features: Tensor, floor: Tensor) -> Tensor:
+        """What the network makes of each step, shape (n, channels, steps)."""
         heard = torch.relu(self.norm(self.first(features)) + self.of_floor(floor)[:, :, None])
         contexts = iter(self.contexts)
         for n, block in enumerate(self.blocks):
             heard = block(heard)
             if n in CONTEXT_AFTER:
                 heard = next(contexts)(heard)
+        return heard
+
+    def said(self, heard: Tensor, power: Tensor) -> Said:
+        """What `forward` gives, of `heard`."""
         speech, mask = self.speech(heard).flatten(1), self.mask(heard).transpose(1, 2)
         is_speech, of_speech = torch.sigmoid(speech), torch.sigmoid(mask) * power
         signal, noise = of_speech.sum(dim=2), (power - of_speech).sum(dim=2)

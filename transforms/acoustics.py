@@ -19,7 +19,7 @@ from transforms.items import Utterance
 from transforms.models import ModelRef, onnx_session, verified
 from transforms.spectrum import FRAME_HZ, BandPower, MelPower, bands_of, mel_power
 
-NETWORK = ModelRef("provoice_acoustics", "1", "5de87505669478ae3ae0b34ae39485190a30a5dbf3ca786c00510ec1e85dde12")
+NETWORK = ModelRef("provoice_acoustics", "1", "1f7b20418e7adaba7faa755ab3d16c4b562e4d7c9f986d45d0fc389b3d1aa8cc")
 STEP_HZ = FRAME_HZ // 2
 """Frames per second of what the network says: each stands for two frames of mel power."""
 
