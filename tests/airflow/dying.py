@@ -1,4 +1,4 @@
-"""Calls provoice; the first `run` of all is killed when its first unit is committed.
+"""Calls provoice; the first `run` is killed when its first unit is committed.
 
 python dying.py MARK LAKE provoice's words…
 """
@@ -19,7 +19,8 @@ def main(mark: Path, lake: Path, words: list[str]) -> int:
         return subprocess.run(call).returncode
     mark.touch()
     child = subprocess.Popen(call, start_new_session=True)
-    while child.poll() is None and not any(lake.glob("commits/*/*.json")):
+    run_id = words[words.index("--run-id") + 1]
+    while child.poll() is None and not any(lake.glob(f"commits/{run_id}/*.json")):
         time.sleep(0.01)
     if child.poll() is None:
         os.killpg(child.pid, signal.SIGKILL)

@@ -19,7 +19,7 @@ from tests.runs import catalogue_file
 from tests.speech import voice, write
 
 KEY = "k" * 32
-SETTINGS = ["diarize.backend=single", "snr=null", "reverberation=null", "accent=null", "plan.unit_max_sources=1"]
+SETTINGS = ["snr=null", "reverberation=null", "accent=null", "plan.unit_max_sources=1"]
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,15 @@ def sources(folder: Path) -> None:
     for n in range(2):
         write(folder / "raw" / "anna" / f"{n}.wav", voice("speaker90", 6.0 + n))
         write(folder / "raw" / "ben" / f"{n}.wav", voice("speaker91", 6.0 + n))
-    write(folder / "raw" / "anna" / "silent.wav", voice("speaker90", 3.0) * 0.0)
     catalogue_file(folder / "who.jsonl", {"anna/": ["s-anna"], "ben/": ["s-ben"]})
     (folder / "use.yaml").write_text(USE_YAML)
+
+
+def more_sources(folder: Path) -> None:
+    """What comes in on the day that Airflow looks after: of Anna only, and one of it silent."""
+    write(folder / "raw" / "anna" / "silent.wav", voice("speaker90", 3.0) * 0.0)
+    for n in (2, 3):
+        write(folder / "raw" / "anna" / f"{n}.wav", voice("speaker90", 6.0 + n))
 
 
 def place(folder: Path) -> Place:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -24,14 +25,13 @@ from typing import Any
 import pytest
 
 from tests.airflow.environment import DAGS, airflow, surroundings
-from tests.airflow.scheduled import KEY, Place, Scheduler, place, provoice, scheduler, sources
+from tests.airflow.scheduled import KEY, Place, Scheduler, more_sources, place, provoice, scheduler, sources
 from tests.airflow.test_commands import PARAMS, commands
 from tests.runs import rows
-from tests.speech import voice, write
 
 pytestmark = pytest.mark.long
 
-DAYS = (datetime(2026, 11, 20, 3, tzinfo=UTC), datetime(2026, 11, 21, 3, tzinfo=UTC))
+DAY = datetime(2026, 11, 20, 3, tzinfo=UTC)
 DYING = Path(__file__).with_name("dying.py")
 
 
@@ -71,12 +71,15 @@ class World:
             commands.check(program, params, name), commands.snapshot(program, params),
             commands.release(program, params), commands.erase(program, params),
         ):  # fmt: skip
-            env = {**os.environ, "PROVOICE_SUPPRESSION_KEY": KEY}
-            done = subprocess.run(words, capture_output=True, text=True, env=env)
-            assert done.returncode == 0, done.stderr
+            by_hand(words)
 
     def both(self) -> tuple[Place, Place]:
         return self.scheduled, self.by_hand
+
+
+def by_hand(words: list[str]) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PROVOICE_SUPPRESSION_KEY": KEY})
+    assert done.returncode == 0, done.stderr
 
 
 DEFAULTS = {
@@ -107,19 +110,27 @@ def webhook() -> Iterator[Webhook]:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, webhook) -> World:
-    """After the first day, on which the run was killed once and Airflow tried again."""
+    """A lake with a run and a release, from which Ben has withdrawn, and a copy of it; then new sources, and a day on
+    which the run is killed once and Airflow tries again."""
     airflow()
     folder = tmp_path_factory.mktemp("scheduled")
     sources(folder)
-    scheduled, by_hand = place(folder / "scheduled"), place(folder / "by-hand")
+    second = place(folder / "by-hand")
+    params = {**DEFAULTS, **second.params()}
+    by_hand(commands.run(provoice(), params, "first"))
+    by_hand(commands.release(provoice(), params))
+    by_hand(provoice("consent", "withdraw", str(second.lake), "--subject", "s-ben"))
+    shutil.copytree(second.folder, folder / "scheduled")
+    scheduled = Place(folder / "scheduled")
+    more_sources(folder)
     program = [sys.executable, str(DYING), str(folder / "mark"), str(scheduled.lake)]
     weekly = {"lake": str(scheduled.lake), "seals": scheduled.params()["seals"]}
     made = scheduler(
         folder / "home", scheduled.params(), weekly, program, AIRFLOW_VAR_PROVOICE_ALERT_URL=webhook.url,
         PROVOICE_AUDIT_KEY="a" * 32,
     )  # fmt: skip
-    found = World(folder, scheduled, by_hand, made, webhook)
-    found.day(DAYS[0])
+    found = World(folder, scheduled, second, made, webhook)
+    found.day(DAY)
     return found
 
 
@@ -137,7 +148,7 @@ def said(lake: Path) -> dict[str, Any]:
     """What records with a clock say beside it: commits, runs, releases."""
     clocks = {
         "writer", "decided_at", "committed_at", "created_at", "seconds", "wall_s", "peak_memory_bytes", "host",
-        "attempt", "replaced_at", "collected_at",
+        "attempt", "replaced_at", "collected_at", "audit",
     }  # fmt: skip
 
     def bare(value: Any) -> Any:
@@ -170,10 +181,10 @@ def tries(world: World) -> dict[str, int]:
     return dict(world.airflow.ask(f"select task_id, try_number from task_instance where run_id = {newest}"))
 
 
-def looked(code: str, env: dict[str, str], folder: Path) -> Any:
+def looked(code: str, env: dict[str, str], folder: Path, given: str = "") -> Any:
     """What `code` says when Airflow's own Python runs it."""
     python = str(airflow().with_name("python"))
-    done = subprocess.run([python, "-c", code], env=env, cwd=folder, capture_output=True, text=True)
+    done = subprocess.run([python, "-c", code], env=env, cwd=folder, capture_output=True, text=True, input=given)
     assert "found:" in done.stdout, done.stderr
     return json.loads(done.stdout.rpartition("found:")[2])
 
@@ -181,8 +192,8 @@ def looked(code: str, env: dict[str, str], folder: Path) -> Any:
 def test_both_dags_are_imported_without_errors_or_warnings(world, tmp_path):
     assert json.loads(world.airflow.call("dags", "list-import-errors", "-o", "json").stdout.splitlines()[-1]) == []
     look = (
-        "import json, sys\nfrom airflow.dag_processing.dagbag import DagBag\n"
-        f"bag = DagBag({str(DAGS)!r}, bundle_name='here')\n"
+        "import json, sys\nfrom pathlib import Path\nfrom airflow.dag_processing.dagbag import BundleDagBag\n"
+        f"bag = BundleDagBag({str(DAGS)!r}, bundle_path=Path({str(DAGS)!r}), bundle_name='here')\n"
         "found = {'dags': sorted(bag.dags), 'errors': bag.import_errors, 'warnings': bag.captured_warnings}\n"
         "sys.stdout.write('found:' + json.dumps(found))"
     )
@@ -214,9 +225,9 @@ def test_the_release_is_an_asset_event_for_whoever_trains_on_it(world):
         "select a.uri, e.extra from asset_event e join asset a on a.id = e.asset_id order by e.id limit 1"
     )
     told = json.loads(extra)
-    record = json.loads((world.scheduled.lake / "releases" / "clean" / "1" / "release.json").read_bytes())
+    record = json.loads((world.scheduled.lake / "releases" / "clean" / "2" / "release.json").read_bytes())
     assert uri == f"file://{world.scheduled.lake}/releases/clean"
-    assert (told["version"], told["sha256"]) == (1, record["sha256"])
+    assert (told["version"], told["sha256"]) == (2, record["sha256"])
     assert told["utterances"] == record["chosen"]["utterances"] > 0
 
 
@@ -225,14 +236,8 @@ def test_what_expires_is_told_as_counts(world):
     assert "1 grants of 1 people" in told
 
 
-def test_the_next_day_takes_what_is_new_and_erases_who_has_withdrawn(world):
-    write(world.folder / "raw" / "anna" / "2.wav", voice("speaker90", 8.0))
-    for one in world.both():
-        subprocess.run(provoice("consent", "withdraw", str(one.lake), "--subject", "s-ben"), check=True)
-    world.day(DAYS[1])
-    assert set(world.airflow.states("provoice_daily").values()) == {"success"}
-    same(world)
-    assert rows(world.scheduled.lake, "select count(*) from recordings where status = 'emitted'") == [(3,)]
+def test_who_has_withdrawn_is_erased_and_sealed_before(world):
+    assert rows(world.scheduled.lake, "select count(*) from recordings where status = 'emitted'") == [(4,)]
     named = b"s-ben"
     left = [path for kind in ("shards", "utterances", "recordings", "snapshots") for path in
             (world.scheduled.lake / kind).rglob("*") if path.is_file() and named in path.read_bytes()]  # fmt: skip
@@ -250,7 +255,7 @@ def test_nobody_is_named_in_airflows_database_or_logs(world):
 
 def test_the_same_day_again_changes_nothing(world):
     before = {one: stored(one.lake) for one in world.both()}
-    world.day(DAYS[1])
+    world.day(DAY)
     assert {one: stored(one.lake) for one in world.both()} == before
     assert set(world.airflow.states("provoice_daily").values()) == {"success"}
 
@@ -303,6 +308,35 @@ def test_a_task_that_airflow_ends_ends_its_command_as_ctrl_c_does(tmp_path):
     assert said.startswith("run: exit code 130")
 
 
+def test_settings_that_do_not_fit_are_import_errors(tmp_path):
+    look = (
+        f"import json, os, sys\nsys.path.insert(0, {str(DAGS)!r})\n"
+        "from airflow.sdk import DAG\nfrom provoice_dag.deployment import DAILY, settings\nsaid = []\n"
+        "for given in json.loads(sys.stdin.read()):\n"
+        " open(os.environ['PROVOICE_AIRFLOW_SETTINGS'], 'w').write(json.dumps(given))\n"
+        " try:\n  DAG('one', **settings().dag('daily', DAILY)).validate()\n  said.append('')\n"
+        " except Exception as error:\n  said.append(str(error))\n"
+        "sys.stdout.write('found:' + json.dumps(said))"
+    )
+    needed = {"lake": "/lake", "sources": ["/raw"]}
+
+    def daily(**params: Any) -> dict[str, Any]:
+        return {"daily": {"schedule": "0 3 * * *", "params": {**needed, **params}}}
+
+    wrong = [
+        {"programm": ["provoice"]}, {"program": "provoice"}, {"daily": {"cron": "0 3 * * *"}},
+        daily(lakes="/lake"), daily(run_on="moon"), daily(lake="--help"), daily(sources=[]), daily(set=["-x"]),
+        daily(max_rejected_ratio=2), {"daily": {"schedule": "0 3 * * *", "params": {"lake": "/lake"}}},
+    ]  # fmt: skip
+    env = surroundings(tmp_path, tmp_path / "provoice.json")
+    said = looked(look, env, tmp_path, json.dumps([*wrong, daily()]))
+    assert said[-1] == ""
+    assert [one for one, error in zip(wrong, said, strict=False) if not error] == []
+    assert "no setting programm; there are daily, program" in said[0]
+    assert "a list of words" in said[1]
+    assert "no setting lakes" in said[3]
+
+
 @pytest.mark.parametrize(
     ("ray", "check", "outcome"),
     [(0, 1, "done"), (1, 0, "done"), (1, 3, "done"), (1, 1, "AirflowException"), (1, 2, "AirflowFailException")],
@@ -333,10 +367,10 @@ def test_where_ray_says_failed_the_lake_says_whether_it_is_done(tmp_path, ray, c
 def test_without_settings_there_is_no_schedule_and_parameters_are_asked_for(tmp_path):
     env = surroundings(tmp_path, None)
     look = (
-        "import json, sys\nfrom airflow.dag_processing.dagbag import DagBag\n"
-        f"bag = DagBag({str(DAGS)!r}, bundle_name='here')\n"
+        "import json, sys\nfrom pathlib import Path\nfrom airflow.dag_processing.dagbag import BundleDagBag\n"
+        f"bag = BundleDagBag({str(DAGS)!r}, bundle_path=Path({str(DAGS)!r}), bundle_name='here')\n"
         "dag = bag.dags['provoice_daily']\n"
-        "said = {'errors': bag.import_errors, 'schedule': dag.timetable.summary}\n"
+        "said = {'errors': bag.import_errors, 'schedule': str(dag.schedule)}\n"
         "sys.stdout.write('found:' + json.dumps(said))"
     )
     subprocess.run([str(airflow()), "db", "migrate"], env=env, cwd=tmp_path, check=True, capture_output=True)

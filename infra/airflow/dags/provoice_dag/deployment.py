@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -127,9 +128,7 @@ class Settings:
 
 def params(schema: Mapping[str, dict[str, Any]], given: Mapping[str, Any]) -> dict[str, Param]:
     """The DAG's parameters; what the deployment gives is their default."""
-    unknown = sorted(given.keys() - schema.keys())
-    if unknown:
-        raise ValueError(f"provoice.json: no parameter {', '.join(unknown)}; there are {', '.join(schema)}")
+    _check_keys("params", given, set(schema))
     made = {}
     for name, rules in schema.items():
         default = given.get(name, rules.get("default", ...))
@@ -144,7 +143,17 @@ def settings() -> Settings:
     if not path.exists():
         return Settings()
     found = json.loads(path.read_text(encoding="utf-8"))
-    unknown = sorted(found.keys() - _KEYS)
-    if unknown:
-        raise ValueError(f"{path}: no setting {', '.join(unknown)}; there are {', '.join(sorted(_KEYS))}")
+    _check_keys(str(path), found, _KEYS)
+    for name in ("daily", "weekly"):
+        _check_keys(f"{path}: {name}", found.get(name, {}), {"schedule", "params"})
+    for name in ("program", "ray"):
+        words = found.get(name, ["-"])
+        if not (isinstance(words, list) and words and all(isinstance(word, str) for word in words)):
+            raise ValueError(f'{path}: {name} is a list of words, such as ["/opt/provoice/bin/provoice"]')
     return Settings(**found)
+
+
+def _check_keys(where: str, found: Mapping[str, Any], known: AbstractSet[str]) -> None:
+    unknown = sorted(found.keys() - known)
+    if unknown:
+        raise ValueError(f"{where}: no setting {', '.join(unknown)}; there are {', '.join(sorted(known))}")
