@@ -180,8 +180,8 @@ def main() -> int:
     prices = load_prices(asked.prices)
     workers, units = tuple(asked.workers), tuple(asked.unit_audio_s)
     found = simulated(measured, World(), workers, units, asked.most_units)
-    unit = f"{measured.unit_cpu_s * 1000:.0f} ms per unit, {measured.start_s:.1f} s to start"
-    print(f"measured: {measured.cpu_s_per_audio_s * 3600:.1f} CPU s per hour of audio, {unit}\n")
+    each = f"{measured.unit_cpu_s * 1000:.0f} ms per unit, {measured.start_s:.1f} s to start"
+    print(f"measured: {measured.cpu_s_per_audio_s * 3600:.1f} CPU s per hour of audio, {each}\n")
     head = [
         "workers",
         "audio s in a unit",
