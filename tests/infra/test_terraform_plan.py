@@ -97,7 +97,10 @@ def _project_role(role: str) -> Callable[[Found], None]:
 
 
 def _without(address: str) -> Callable[[Found], None]:
-    return lambda made: made.pop(address) and None
+    def change(made: Found) -> None:
+        del made[address]
+
+    return change
 
 
 LAKE, LEDGER = f'{STORAGE}.google_storage_bucket.forgetting["lake"]', f"{STORAGE}.google_storage_bucket.ledger"
@@ -206,7 +209,7 @@ def test_terraform_finds_a_mistake(edit: str, schema: Mapping[str, Block], tmp_p
     assert any(expected in line for line in validated(folder / "envs" / "prod", schema))
 
 
-REFUSED = {
+REFUSED: Mapping[str, Mapping[str, Any]] = {
     "latest": {"image_tag": "latest"},
     "everybody": {"stewards": ["allUsers"]},
     "another region's zone": {"zone": "us-central1-a"},

@@ -14,6 +14,8 @@ resource "google_container_cluster" "this" {
   datapath_provider        = "ADVANCED_DATAPATH"
   enable_shielded_nodes    = true
 
+  enable_intranode_visibility = true
+
   # The first pool is removed at once; until then it obeys the same rules as those below.
   node_config {
     service_account   = var.emails["nodes"]
