@@ -99,7 +99,7 @@ def test_values_arrive_where_they_belong():
     assert (values["workers"], values["overrides"]) == (4, ("max_rejected_ratio=0.1",))
     assert parsed(words["check"][1:])[1]["max_rejected_ratio"] == 0.05
     assert parsed(words["plan"][1:])[1]["budget"] == 500
-    assert parsed(every(BARE)["plan"][1:])[1]["dry_run"] is True
+    assert parsed(every(BARE)["plan"][1:])[1]["is_dry"] is True
     assert parsed(words["release"][1:])[1]["where"] == "snr_db > 15"
     assert parsed(words["erase"][1:])[1]["is_sure"] is True
     assert parsed(words["due"][1:])[1]["is_sure"] is False
