@@ -78,6 +78,7 @@ def measure(rows: int) -> dict[str, Any]:
 
 def _prepared(lake: Any, uri: str, steps: Steps) -> tuple[Any, str]:
     """A release with audit rows, used before and after a person in it withdrew; and that person."""
+    from lake import layout
     from lake.audit import read_rows, stored_rows
     from lake.releases import create_release, newest_version, read_release
     from pipelines.release.audit import write_audit_rows
@@ -86,7 +87,8 @@ def _prepared(lake: Any, uri: str, steps: Steps) -> tuple[Any, str]:
         _make(uri)
     record = read_release(lake, NAME)
     rows = steps.take("audit rows of the release", lambda: write_audit_rows(lake, NAME, record.version, record.index))
-    if stored_rows(record) is None:  # a release of an earlier provoice
+    if stored_rows(record) is None:  # a release of an earlier provoice: its index goes on under a record of this one
+        lake.root.delete(layout.release_path(NAME, record.version))
         rows = write_audit_rows(lake, NAME, record.version + 1, record.index)
         record = create_release(lake, record.model_copy(update={"version": record.version + 1, "audit": rows}).sealed())
     people = read_rows(lake, rows)["subject_id"]

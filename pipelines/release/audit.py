@@ -37,8 +37,11 @@ _KEYS = "select key from every order by subject_id, grant_id, rule, key"
 _SOME = "select key from every where subject_id = ? and grant_id = ? and rule = ? order by key"
 
 
-def audit_rows(lake: Lake, name: str, version: int, index: Sequence[StoredObject]) -> pa.Table:
-    """Rows of AUDIT_SCHEMA by person, grant and rule, of a release with this index."""
+def audit_rows(
+    lake: Lake, name: str, version: int, index: Sequence[StoredObject], *, with_roots: bool = True
+) -> pa.Table:  # fmt: skip
+    """Rows of AUDIT_SCHEMA by person, grant and rule, of a release with this index. Hashing every key takes most of the
+    time; without it, roots are null."""
     import pyarrow as pa
 
     from schemas.audit import AUDIT_SCHEMA
@@ -48,9 +51,11 @@ def audit_rows(lake: Lake, name: str, version: int, index: Sequence[StoredObject
     with reading(), open_duckdb(lake.root, _MEMORY) as connection:
         _view(connection, lake, index)
         rows = connection.sql(_ROWS).to_arrow_table()
-        # Two questions, so that a person's keys need not be in memory but for one person at a time.
-        keys = _keys(connection.sql(_KEYS).to_arrow_reader(_AT_ONCE))
-        roots = [merkle.root(islice(keys, count)).hex() for count in rows["utterances"].to_pylist()]
+        roots: list[str | None] = [None] * rows.num_rows
+        if with_roots:
+            # Two questions, so that keys need not be in memory but for one person at a time.
+            keys = _keys(connection.sql(_KEYS).to_arrow_reader(_AT_ONCE))
+            roots = [merkle.root(islice(keys, count)).hex() for count in rows["utterances"].to_pylist()]
     columns = {
         **{column: rows[column] for column in rows.column_names},
         "release": pa.array([name] * rows.num_rows, pa.string()),

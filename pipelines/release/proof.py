@@ -88,7 +88,7 @@ def check_proof(lake: Lake, proof: Proof) -> Finding:
     record = read_release(lake, proof.release, proof.version)
     if record.sha256 != proof.release_sha256:
         return Finding(about, f"the release is another: its digest is {record.sha256}", holds=False)
-    rows = rows_of(lake, record)
+    rows = rows_of(lake, record, with_roots=True)
     said = None if rows is None else _by_name(rows).get((proof.subject_id, proof.grant_id, proof.rule))
     if said is None:
         return Finding(about, f"no audit row is about {proof.grant_id}, rule {proof.rule}", holds=False)
@@ -97,12 +97,15 @@ def check_proof(lake: Lake, proof: Proof) -> Finding:
     return Finding(about, f"was in it on {proof.grant_id}, rule {proof.rule}: one of {proof.size:,}")
 
 
-def rows_of(lake: Lake, record: ReleaseRecord) -> pa.Table | None:
-    """A release's audit rows as stored, or made from its index where it has none; None where that is gone, too."""
+def rows_of(lake: Lake, record: ReleaseRecord, *, with_roots: bool = False) -> pa.Table | None:
+    """A release's audit rows as stored, or made from its index where it has none, then with roots only if asked; None
+    where that is gone, too."""
     stored = stored_rows(record)
     if stored is not None:
         return read_rows(lake, stored)
-    return audit_rows(lake, record.name, record.version, record.index) if record.index else None
+    if not record.index:
+        return None
+    return audit_rows(lake, record.name, record.version, record.index, with_roots=with_roots)
 
 
 def check_audit_rows(lake: Lake) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from lake.lake import Lake
 from lake.parts import read_part, write_table
 from lake.releases import create_release, list_releases, put_index_part, read_release
 from pipelines.release.audit import audit_rows
-from pipelines.release.proof import check_audit_rows, check_proof, prove
+from pipelines.release.proof import check_audit_rows, check_proof, prove, rows_of
 from schemas.audit import AUDIT_SCHEMA
 from schemas.consent_tables import RELEASE_INDEX_SCHEMA
 from schemas.errors import ConfigError, LakeError
@@ -140,6 +140,9 @@ def test_a_release_from_before_has_them_when_its_index_goes(made, tmp_path, monk
     assert stored_rows(old) is None
     assert "made before there were audit rows; they follow from its index" in list(check_audit_rows(made.lake))[1].said
     made_of_it = audit_rows(made.lake, old.name, old.version, old.index)
+    counted = rows_of(made.lake, old)
+    assert counted.drop_columns(["root"]).equals(made_of_it.drop_columns(["root"]))
+    assert counted["root"].null_count == counted.num_rows
     erased(made.lake, "p002")
     again = read_release(Lake.open(made.uri), old.name, old.version)
     assert again.audit is None
