@@ -4,7 +4,7 @@
 
 Pitch beside librosa's pyin (65 to 500 Hz) on one clip each of so many people: the medians' distance in semitones, and
 how many are an octave apart; and its cost. `background_speech_ratio` of the same clips alone, in noise, and with
-another person's voice under them.
+another person's voice under them. And what the lowest pitch that is looked for does where mains hum lies under a voice.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from benchmarks.channel import clips
 from benchmarks.tables import table
 from schemas.sound import ANALYSIS_RATE_HZ, Samples
 from training import split
-from transforms.pitch import pitch
+from transforms.pitch import PitchConfig, pitch
 from transforms.surroundings import background_speech_ratio
 
 _SECONDS = 6
 _UNDER_DB = (5, 10, 15, 20, 25, 30)
+_ABOVE_HUM = PitchConfig(min_hz=75.0)
 
 
 def voices(part: split.Part, limit: int) -> list[Samples]:
@@ -55,6 +56,28 @@ def pitch_rows(heard: list[Samples]) -> list[list[str]]:
         f"median distance {np.nanmedian(apart):.2f}, over 6: {far} of {len(apart)}, {seconds / began:.0f} x real time"
     )
     return [*rows, ["all", "", "", "", said]]
+
+
+def floor_rows(heard: list[Samples]) -> list[list[str]]:
+    """How many medians are a semitone and more from what is found above 75 Hz without hum, by hum (five harmonics, 20
+    dB under the voice) and `min_hz`."""
+    rows = []
+    for mains_hz in (None, 50, 60):
+        for min_hz in (60.0, 65.0, 70.0):
+            far = 0
+            for voice in heard:
+                hummed = voice if mains_hz is None else voice + _hum(mains_hz, len(voice))
+                told, alone = pitch(hummed, None, PitchConfig(min_hz=min_hz))[0], pitch(voice, None, _ABOVE_HUM)[0]
+                far += bool(told and alone and abs(12 * np.log2(told / alone)) > 1)
+            name = "none" if mains_hz is None else f"{mains_hz} Hz"
+            rows.append([name, f"{min_hz:g}", f"{far} of {len(heard)}"])
+    return rows
+
+
+def _hum(mains_hz: int, length: int) -> Samples:
+    turn = 2 * np.pi * mains_hz * np.arange(length) / ANALYSIS_RATE_HZ
+    tones = np.asarray(sum(part * np.sin(k * turn) for k, part in enumerate((1, 0.5, 0.4, 0.2, 0.2), 1)))
+    return np.asarray(0.005 * tones / np.sqrt(np.mean(np.square(tones))), np.float32)
 
 
 def background_rows(heard: list[Samples], seed: int = 6) -> list[list[str]]:
@@ -96,6 +119,8 @@ def main() -> None:
     heard = voices(asked.part, asked.clips)
     head = ["under the voice", "measured", "10 %", "median", "90 %", "0.05 and more"]
     print(table(head, background_rows(heard)))
+    print()
+    print(table(["hum", "min_hz", "a semitone off"], floor_rows(heard)))
     print()
     print(table(["", "f0_median_hz", "f0_spread_semitones", "pyin", "semitones"], pitch_rows(heard)))
 

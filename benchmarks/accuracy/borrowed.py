@@ -26,7 +26,7 @@ def damage(quick: bool) -> Result:
             "channel",
             "made damage, all kinds",
             totals,
-            ("measurement", "clips", "undamaged", "precision", "recall", "f1"),
+            ("measurement", "severity", "clips", "undamaged", "precision", "recall", "f1"),
         ),
         ("channel-damage", "made damage, by kind", each, ("damage", "severity", "clips", "found", "recall")),
         ("channel-alarms", "false alarms", alarms, ("measurement", "severity", "clips", "false_alarms")),
