@@ -19,7 +19,7 @@ from tests.runs import catalogue_file
 from tests.speech import voice, write
 
 KEY = "k" * 32
-SETTINGS = ["snr=null", "reverberation=null", "accent=null", "plan.unit_max_sources=1"]
+SETTINGS = ["max_rejected_ratio=0.5", "snr=null", "reverberation=null", "accent=null", "plan.unit_max_sources=1"]
 
 
 @dataclass(frozen=True)
