@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import page, sounds
+from benchmarks.accuracy import crossed, page, sounds
+from benchmarks.accuracy.conditions import Clip
 from benchmarks.accuracy.errors import errors, line_through
 from benchmarks.accuracy.public.decay import rt60_by_decay_s
 from benchmarks.accuracy.public.nmf import nmf_snr_db
@@ -19,6 +20,7 @@ from benchmarks.accuracy.vad import activity, counted
 from tests.shared_audio import has_shared_audio
 from tests.transforms.builders import noise, voice
 from training import split
+from training.mixtures import active_speech_snr, high_passed, mix
 
 RATE = 16_000
 needs_audio = pytest.mark.skipif(not has_shared_audio(), reason="real recordings are not beside the checkout")
@@ -146,3 +148,27 @@ def test_tables_without_a_place_are_named(tmp_path: Path) -> None:
     tables = [Table(name, "", ("n",), (("1",),)) for name in ("x", "y")]
     assert page.write(path, tables) == ["y"]
     assert "| 1 |" in path.read_text()
+
+
+def _clip() -> Clip:
+    """A voice in white noise at 10 dB, brought down by half."""
+    clean = voice(4.0)
+    mixed = mix(high_passed(clean), noise(4.0), 10.0)
+    return Clip(0.5 * mixed, clean, 10.0, "dry", "", "white", None, None, 0.5)
+
+
+def test_a_clip_comes_apart_into_its_voice_and_its_noise() -> None:
+    assert active_speech_snr(*_clip().voice_and_noise) == pytest.approx(10.0, abs=0.1)
+
+
+@pytest.mark.parametrize("name", list(crossed.DAMAGES))
+def test_the_truth_after_a_channel_is_that_of_what_passes_it(name: str) -> None:
+    clip = _clip()
+    after = crossed.DAMAGES[name](clip)
+    assert np.abs(after.samples).max() <= 1
+    if name.startswith("hum"):
+        assert 0.2 < clip.snr_db - after.snr_db < 2, "hum adds to the noise"
+    elif name.startswith(("low-passed", "telephone")):
+        assert after.snr_db > clip.snr_db + 1, "white noise lies where a voice does not"
+    else:
+        assert after.snr_db == clip.snr_db
