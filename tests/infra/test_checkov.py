@@ -51,5 +51,7 @@ def test_checkov_finds_nothing_more(tmp_path: Path) -> None:
     buckets = folder / "modules" / "storage" / "main.tf"
     buckets.write_text(buckets.read_text().replace('public_access_prevention    = "enforced"', ""))
     cluster = folder / "modules" / "ray" / "main.tf"
-    cluster.write_text(cluster.read_text().replace("enable_private_nodes    = true", "enable_private_nodes    = false"))
-    assert found(tmp_path)[1] >= {"CKV_GCP_114", "CKV_GCP_64"}
+    cluster.write_text(
+        cluster.read_text().replace("issue_client_certificate = false", "issue_client_certificate = true")
+    )
+    assert found(tmp_path)[1] >= {"CKV_GCP_114", "CKV_GCP_13"}

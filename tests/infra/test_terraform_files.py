@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import subprocess
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,11 +39,10 @@ def test_files_are_formatted() -> None:
 @pytest.mark.long
 def test_files_are_formatted_as_hcl_is() -> None:
     """For machines without Terraform: the rules of HCL's own formatter are part of `terraform fmt`'s."""
-    import subprocess
-
     hclfmt = go_binary(HCLFMT, "hclfmt")
     for file in sorted(TERRAFORM.rglob("*.tf")):
-        assert subprocess.run([hclfmt], stdin=file.open(), capture_output=True, text=True).stdout == file.read_text()
+        text = file.read_text()
+        assert subprocess.run([hclfmt], input=text, capture_output=True, text=True).stdout == text, file
 
 
 def test_a_file_out_of_shape_is_found(tmp_path: Any) -> None:
@@ -70,8 +70,14 @@ def test_nothing_is_hard_coded() -> None:
     assert static_checks.hard_coded({"a": 'member = "robot@my-project.iam.gserviceaccount.com"'})
 
 
-def test_no_lock_file_and_no_state() -> None:
-    assert [file for pattern in ("*.lock.hcl", "*.tfstate*", "*.tfvars") for file in INFRA.rglob(pattern)] == []
+def test_no_lock_file_and_no_state_is_kept() -> None:
+    """Which builds of a provider are right depends on who runs it; state and variables are each installation's own."""
+    for name in (".terraform.lock.hcl", "terraform.tfstate", "own.tfvars", ".terraform/modules"):
+        place = TERRAFORM / "envs" / "dev" / name
+        done = subprocess.run(["git", "check-ignore", "--quiet", str(place)], cwd=TERRAFORM)
+        assert done.returncode == 0 or not (TERRAFORM.parents[1] / ".git").exists(), name
+    kept = subprocess.run(["git", "ls-files", str(INFRA)], cwd=TERRAFORM, capture_output=True, text=True).stdout
+    assert [file for file in kept.splitlines() if file.endswith((".lock.hcl", ".tfvars")) or ".tfstate" in file] == []
 
 
 def test_every_attribute_is_the_providers(schema: Mapping[str, Block]) -> None:
