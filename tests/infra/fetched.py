@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "tests" / "infra"
-_TIMEOUT_S = 600
+_TIMEOUT_S = 1800
+"""checkov alone brings a hundred packages."""
 
 
 def program(name: str, why: str) -> str:
