@@ -75,6 +75,8 @@ def measure(place: Place, gone: Sequence[str], everybody_gone: Sequence[str]) ->
     after = picture(place.lake)
     loaded, wrong_rows = loads(place, before, everybody_gone)
     certificate = newest_certificate(place.lake, outcome.erasure.number).certificate
+    wrong = changed(before, after, gone)
+    sys.stderr.write("".join(f"changed: {name}\n" for name in wrong))
     exported = _found_in_exports(place, needles)
     report = told.report
     return {
@@ -90,7 +92,7 @@ def measure(place: Place, gone: Sequence[str], everybody_gone: Sequence[str]) ->
         "hits": len(report.unexpected),
         "not_opened": len(report.not_opened),
         "certificate": certificate.status,
-        "others_changed": len(changed(before, after, gone)),
+        "others_changed": len(wrong),
         "others_members": sum(name in after.members for name in before.members),
         "release_rows": loaded,
         "release_wrong": len(wrong_rows),
