@@ -7,11 +7,11 @@ import uuid
 from datetime import UTC, datetime
 
 from lake.lake import Lake
-from pipelines.notices.tell import tell
+from pipelines.notices.tell import tell_if_possible
 from pipelines.notices.webhook import check_environment
 from provoice.consent_import import import_files
 from provoice.notices import said
-from schemas.errors import ConfigError, ConsentError, LakeError
+from schemas.errors import ConfigError
 from schemas.instants import to_text
 from schemas.ledger import Event, EventType
 from transforms.consent import GrantState, fold
@@ -50,10 +50,9 @@ def withdraw(lake_uri: str, subject: str, grant: str | None, note: str | None) -
 
 def _told(lake: Lake, now: datetime) -> str:
     """Tells those who trained on what was taken back. It is taken back whether or not they can be told."""
-    try:
-        told = tell(lake, now)
-    except (LakeError, ConsentError) as error:
-        return f"nobody was told yet: {error}; `provoice notify` does that\n"
+    told = tell_if_possible(lake, now)
+    if told.failed:
+        return f"nobody was told yet: {told.failed}; `provoice notify` does that\n"
     return "".join(f"{line}\n" for line in said(told)) if told.written or told.unsent else ""
 
 

@@ -147,6 +147,8 @@ def _told(outcome: Outcome) -> Iterator[str]:
     )
     for old, new in outcome.replaced.items():
         yield f"  release {old} is replaced by {new}" if new else f"  release {old} is gone: all of it was erased"
+    if outcome.told.failed:
+        yield f"  nobody who trained on it was told: {outcome.told.failed}; `provoice notify` does that"
     if outcome.told.written:
         yield f"  {several(len(outcome.told.written), 'notice')} written to whoever trained on it"
     if outcome.told.unsent:

@@ -22,7 +22,7 @@ from pipelines.erase.record import Erasure, Finished, Looked
 from pipelines.erase.subjects import withdrawn_at
 from pipelines.erase.told import copies_of, digests_of, exceptions_of, replaced_releases
 from pipelines.notices.notice import read_notices
-from pipelines.notices.tell import tell
+from pipelines.notices.tell import tell_if_possible
 from schemas.errors import LakeError
 from schemas.ledger import EventType
 
@@ -44,7 +44,7 @@ def finish(lake: Lake, erasure: Erasure, touched: pa.Table | None, outcome: Outc
             f"erasure {erasure.number} has neither a certificate nor what its looks found: {root.uri_of(path)}"
         )
     else:
-        outcome.told = tell(lake, clock.now())
+        outcome.told = tell_if_possible(lake, clock.now())
         storage = _raw_and_kept(lake, erasure, touched, outcome, clock.now())
         said = _certificate(lake, erasure, touched, outcome, storage, clock.now())
         outcome.certificate, _ = issue(lake, said)
@@ -56,7 +56,10 @@ def finish(lake: Lake, erasure: Erasure, touched: pa.Table | None, outcome: Outc
 
 def _notified_at(lake: Lake, number: int) -> datetime | None:
     """When the first who trained on a release that this erasure replaced was told; None where nobody had to be."""
-    found = [one.notice for one in read_notices(lake.ledger().root) if one.notice.lake == lake.root.uri]
+    try:
+        found = [one.notice for one in read_notices(lake.ledger().root) if one.notice.lake == lake.root.uri]
+    except LakeError:
+        return None  # said by who tried to tell
     about = (one.issued_at for one in found if one.reason == "erasure" and one.up_to == number)
     return min(about, default=None)
 

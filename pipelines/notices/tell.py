@@ -15,6 +15,7 @@ from pipelines.notices.due import due
 from pipelines.notices.notice import Stored, mark_sent, put_notice, read_notices
 from pipelines.notices.uses import read_uses
 from pipelines.notices.webhook import NotSent, Webhook, days_from_environment, webhook_from_environment
+from schemas.errors import ConfigError, ConsentError, LakeError
 
 log = logging.getLogger("provoice.notices")
 
@@ -30,6 +31,17 @@ class Told:
     why: str = ""
     """Why the first of these was not taken."""
     has_webhook: bool = False
+    failed: str = ""
+    """Why nobody could be told, where `tell_if_possible` could not."""
+
+
+def tell_if_possible(lake: Lake, now: datetime) -> Told:
+    """Tells, and goes on where that cannot be done: a withdrawal and an erasure wait for nothing of it."""
+    try:
+        return tell(lake, now)
+    except (ConfigError, LakeError, ConsentError) as error:
+        log.warning("nobody was told: %s; `provoice notify` does that", error)
+        return Told(failed=str(error))
 
 
 def tell(lake: Lake, now: datetime, webhook: Webhook | None = None) -> Told:

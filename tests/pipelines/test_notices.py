@@ -208,6 +208,17 @@ def test_an_erasure_goes_on_without_its_webhook(made, monkeypatch):
     assert outcome.told.unsent == outcome.told.written
 
 
+def test_an_erasure_goes_on_where_nobody_can_be_told(made, monkeypatch):
+    monkeypatch.setenv("PROVOICE_SUPPRESSION_KEY", KEY)
+    root = made.lake.ledger().root
+    root.create("notices/" + "0" * 32 + "-e1.json", b"no notice")
+    outcome = erased(made.lake, "p001")
+    assert outcome.is_finished
+    assert "is no notice" in outcome.told.failed
+    root.delete("notices/" + "0" * 32 + "-e1.json")
+    assert len(tell(made.lake, NOW).written) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
