@@ -54,6 +54,7 @@ class CommandTask(BaseOperator):
         self.ray = list(ray)
 
     _child: ClassVar[subprocess.Popen[str] | None] = None
+    _is_told_to_end: ClassVar[bool] = False
 
     def by_hand(self, context: Mapping[str, Any]) -> Words | None:
         """The command line that a person types to do this task again."""
@@ -72,6 +73,8 @@ class CommandTask(BaseOperator):
                 start_new_session=True,
             )  # fmt: skip
             CommandTask._child = child
+            if CommandTask._is_told_to_end:  # before there was a child that could be told
+                self.on_kill()
             for line in (child.stdout if streams else child.stderr) or ():
                 if line.strip():
                     self.log.info("%s", line.rstrip())
@@ -94,6 +97,7 @@ class CommandTask(BaseOperator):
 
     def on_kill(self) -> None:
         """Airflow ends the task: the command ends as with Ctrl-C, and what it has committed stays."""
+        CommandTask._is_told_to_end = True
         child = CommandTask._child
         if child is None or child.poll() is not None:
             return
@@ -102,6 +106,10 @@ class CommandTask(BaseOperator):
         last = threading.Timer(_PATIENCE_S, _kill_session, (child,))
         last.daemon = True
         last.start()
+
+    def begin(self, words: Words) -> None:
+        """Starts a command that nobody waits for, as a signal's handler must not."""
+        subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def run_name(self, context: Mapping[str, Any]) -> str:
         """The provoice run of this DAG run."""

@@ -62,7 +62,8 @@ class Run(CommandTask):
     def on_kill(self) -> None:
         super().on_kill()
         if self._stop is not None:
-            self.call(self._stop, ok=range(-64, 256))
+            stop, self._stop = self._stop, None
+            self.begin(stop)
 
 
 class Check(CommandTask):
