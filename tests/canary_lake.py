@@ -173,7 +173,9 @@ def changed(before: Picture, after: Picture, gone: Sequence[str]) -> list[str]:
     people = set(gone)
 
     def is_theirs(one: Mapping[str, Any]) -> bool:
-        return bool(people & {link["subject_id"] for link in one["consent"]})
+        # What was put aside names nobody; but everybody's recordings lie in a folder of their own.
+        path = one["source_path"] if "source_path" in one else one["lineage"]["source_path"]
+        return path.partition("/")[0] in people or bool(people & {link["subject_id"] for link in one["consent"] or ()})
 
     wrong = []
     for kind in ("utterances", "recordings"):
