@@ -169,6 +169,8 @@ def same(world: World) -> int:
     scheduled, by_hand = (stored(one.lake) for one in world.both())
     assert scheduled == by_hand
     first, second = (said(one.lake) for one in world.both())
+    for one in (*first.values(), *second.values()):
+        one.pop("sha256", None)  # a record's own digest is over its clocks, too
     assert first == second
     query = "select recording_id, status, reason from recordings order by all"
     assert rows(world.scheduled.lake, query) == rows(world.by_hand.lake, query)
@@ -257,7 +259,10 @@ def test_nobody_is_named_in_airflows_database_or_logs(world):
 def test_the_same_day_again_changes_nothing(world):
     before = {one: stored(one.lake) for one in world.both()}
     world.day(DAY)
-    assert {one: stored(one.lake) for one in world.both()} == before
+    # The newest version stands in for one from which somebody was erased, and lacks what is new: so one more is made.
+    added = [name for one in world.both() for name in stored(one.lake).keys() - before[one].keys()]
+    assert [name.rpartition("/")[0] for name in added] == ["releases/clean/4/index"] * 2
+    assert all(stored(one.lake).items() >= before[one].items() for one in world.both())
     assert set(world.airflow.states("provoice_daily").values()) == {"success"}
 
 
