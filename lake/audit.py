@@ -27,10 +27,11 @@ _ROW_GROUP_ROWS = 65_536
 
 
 def stored_rows(record: ReleaseRecord) -> StoredObject | None:
-    """Where a release's rows lie, within the ledger's root; None for one that was made before there were any."""
-    if record.audit is not None:
-        return record.audit
-    return record.replaced.audit if record.replaced is not None else None
+    """Where a release's rows lie, within the ledger's root; None for one that was made before there were any. What was
+    written when its index went has roots, and comes first."""
+    if record.replaced is not None and record.replaced.audit is not None:
+        return record.replaced.audit
+    return record.audit
 
 
 def put_rows(lake: Lake, name: str, version: int, rows: pa.Table) -> StoredObject:

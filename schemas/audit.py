@@ -15,7 +15,12 @@ AUDIT_FIELDS = (
     described("utterances", pa.int64(), "how many of theirs are in it on this rule", nullable=False),
     described("audio_s", pa.float64(), "their seconds", nullable=False),
     described("allowed_until", INSTANT, "the earliest end among them", nullable=False),
-    described("root", pa.string(), "Merkle root over their sorted keys (RFC 6962, SHA-256), in hex", nullable=False),
+    described(
+        "root",
+        pa.string(),
+        "Merkle root over their sorted keys (RFC 6962, SHA-256), in hex; null while the release's "
+        "index is there, from which it follows",
+    ),
 )
 
 AUDIT_SCHEMA = table_schema("audit", AUDIT_FIELDS)

@@ -1,7 +1,9 @@
 """A release's audit rows, made from its index: per person, grant and rule a count, seconds, and a Merkle root.
 
 The root is over the keys of those utterances, sorted by their bytes: whoever has an utterance and its proof can show
-years later that it was in the release, on which permission, also when the index is gone.
+years later that it was in the release, on which permission, also when the index is gone. As long as that is there,
+roots follow from it, and its digests are in the release's record; so they are written when it goes. At ten million
+utterances they cost as much as making the release.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from lake import merkle
-from lake.audit import put_rows, stored_rows
+from lake.audit import put_rows
 from lake.lake import Lake
 from lake.parquet_sql import files, open_duckdb, reading
 from schemas.records import StoredObject
@@ -77,16 +79,15 @@ def keys_of_row(lake: Lake, record: ReleaseRecord, subject_id: str, grant_id: st
 
 
 def write_audit_rows(lake: Lake, name: str, version: int, index: Sequence[StoredObject]) -> StoredObject:
-    """Makes and stores the rows of a release that is being made."""
-    return put_rows(lake, name, version, audit_rows(lake, name, version, index))
+    """Makes and stores the rows of a release that is being made, without roots."""
+    return put_rows(lake, name, version, audit_rows(lake, name, version, index, with_roots=False))
 
 
 def kept_audit_rows(lake: Lake, record: ReleaseRecord) -> StoredObject | None:
-    """For a release whose index is about to go: its rows, stored now where it was made before there were any; None
-    where its record names them."""
-    if stored_rows(record) is not None or not record.index:
+    """For a release whose index is about to go: its rows, with the roots that follow from it. None where it is gone."""
+    if not record.index:
         return None
-    return write_audit_rows(lake, record.name, record.version, record.index)
+    return put_rows(lake, record.name, record.version, audit_rows(lake, record.name, record.version, record.index))
 
 
 def _view(connection: duckdb.DuckDBPyConnection, lake: Lake, index: Sequence[StoredObject]) -> None:

@@ -98,10 +98,10 @@ def check_proof(lake: Lake, proof: Proof) -> Finding:
 
 
 def rows_of(lake: Lake, record: ReleaseRecord, *, with_roots: bool = False) -> pa.Table | None:
-    """A release's audit rows as stored, or made from its index where it has none, then with roots only if asked; None
-    where that is gone, too."""
+    """A release's audit rows as stored; made from its index where it has none, and where roots are asked for as long as
+    that is there. None where it has none, and the index is gone, too."""
     stored = stored_rows(record)
-    if stored is not None:
+    if stored is not None and not (with_roots and record.index):
         return read_rows(lake, stored)
     if not record.index:
         return None
@@ -109,7 +109,7 @@ def rows_of(lake: Lake, record: ReleaseRecord, *, with_roots: bool = False) -> p
 
 
 def check_audit_rows(lake: Lake) -> Iterator[Finding]:
-    """Every release's rows against its index, as far as that is there: counts, seconds, and each root."""
+    """Every release's rows against its index, as far as that is there: counts, seconds, and roots that are stored."""
     for record in list_releases(lake):
         about = f"release {record.name}@{record.version}"
         try:
@@ -145,6 +145,8 @@ def _differences(stored: dict[_Row, _Row], made: dict[_Row, _Row]) -> Iterator[s
         who = f"{subject} on {grant}, rule {rule}"
         if name not in made or name not in stored:
             yield f"{who}: only in the {'rows' if name in stored else 'index'}"
-        elif stored[name] != made[name]:
+        else:
             pairs = zip(_SAID, stored[name], made[name], strict=True)
-            yield f"{who}: other {', '.join(word for word, one, other in pairs if one != other)}"
+            others = [word for word, one, other in pairs if one != other and not (word == "root" and one is None)]
+            if others:
+                yield f"{who}: other {', '.join(others)}"
