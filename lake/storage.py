@@ -24,7 +24,7 @@ from lake.clients import open_place, protocol_of
 from lake.listing import ObjectInfo, modified_at, objects
 from lake.ranged import RangedFile, read_range
 from lake.retries import retried
-from lake.store_errors import in_one_line, is_refusal
+from lake.store_errors import in_one_line, is_denied, is_refusal
 from schemas.errors import AlreadyExists, ConfigError, LakeError
 
 __all__ = ["Missing", "ObjectInfo", "Root"]
@@ -35,6 +35,10 @@ _READ_BLOCK = 1 << 20  # what a remote file fetches beyond what was asked for
 
 class Missing(LakeError):
     """There is no object of that name."""
+
+
+class Denied(LakeError):
+    """The store is there, and does not let this identity do it."""
 
 
 class Root:
@@ -200,7 +204,7 @@ class Root:
                 raise AlreadyExists(f"{where} exists already") from None
             if isinstance(error, FileNotFoundError | NotADirectoryError) and not is_create:
                 raise Missing(f"{where} does not exist") from None
-            raise LakeError(f"{where}: {in_one_line(error)}") from error
+            raise (Denied if is_denied(error) else LakeError)(f"{where}: {in_one_line(error)}") from error
 
 
 def _opened(uri: str, options: dict[str, Any]) -> tuple[Any, str]:

@@ -33,6 +33,11 @@ def is_conflict(error: BaseException) -> bool:
     return any(_status(seen) == 409 for seen in _chain(error))
 
 
+def is_denied(error: BaseException) -> bool:
+    """Whoever asks may not: HTTP 401 or 403, or a file's permissions."""
+    return any(isinstance(seen, PermissionError) or _status(seen) in (401, 403) for seen in _chain(error))
+
+
 def is_transient(error: BaseException) -> bool:
     """The same request may well succeed in a moment: the store is busy or away, or the connection broke."""
     return any(

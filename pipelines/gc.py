@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import islice
@@ -21,11 +21,11 @@ from lake.lake import Lake
 from lake.parquet_sql import files, open_duckdb, quoted, reading
 from lake.reader import LakeReader
 from lake.snapshots import newest_snapshot
-from lake.storage import ObjectInfo, Root
+from lake.storage import Denied, ObjectInfo, Root
 from pipelines import gc_superseded, gc_uploads
 from pipelines.gc_account import EXAMPLES, Account, Amount, Superseded, Wanted
 from pipelines.gc_grace import settled, store_now
-from pipelines.gc_names import Kind, Small
+from pipelines.gc_names import Kind, Small, small_in_ledger
 from pipelines.gc_survey import Listing, Records, list_lake, load, read_records
 from pipelines.gc_verdict import JUDGED, SmallVerdicts, in_force
 from pipelines.snapshot import snapshot
@@ -95,7 +95,7 @@ class _Sweep:
             if records.folded.replaced or (self.account.superseded and self.account.superseded.collected):
                 snapshot(self.lake)  # before their objects go, no reader may be shown rows of units that were collected
                 self._spare(connection)
-            self._each("deleted", small, lambda one: one[0].delete(one[1].path))
+            self._delete_small(small)
             self._each("ended", old, gc_uploads.abort)
             self._each("deleted", _unnamed(connection, late), self.lake.root.delete)
 
@@ -191,6 +191,29 @@ class _Sweep:
             elif said != "named":
                 amount = self.account.young if said == "young" else self.account.waiting
                 amount.add(root.uri_of(info.path), info.size_bytes)
+
+    def _delete_small(self, small: Sequence[tuple[Root, ObjectInfo]]) -> None:
+        """A ledger's root may be create-only, or its objects under retention: what nothing needs there stays, then."""
+        kept: list[tuple[Root, ObjectInfo]] = []
+
+        def delete(one: tuple[Root, ObjectInfo]) -> None:
+            root, info = one
+            try:
+                root.delete(info.path)
+            except Denied:
+                if root.uri == self.lake.root.uri:
+                    raise
+                kept.append(one)
+
+        self._each("deleted", small, delete)
+        for root, info in kept:
+            found = small_in_ledger(info.path)
+            if isinstance(found, Small):
+                amount = self._swept(found.kind)
+                amount.objects, amount.size_bytes = amount.objects - 1, amount.size_bytes - info.size_bytes
+                if not amount.objects:
+                    del self.account.swept[found.kind]
+            self.account.refused.add(root.uri_of(info.path), info.size_bytes)
 
     def _each(self, what: str, things: Iterable[One], act: Callable[[One], None]) -> None:
         count = 0

@@ -50,6 +50,8 @@ class Account:
     """Old, and named by nobody; but whoever goes on where another stopped may find it and name it."""
     foreign: Amount = field(default_factory=Amount)
     """In our folders, under names that are not ours."""
+    refused: Amount = field(default_factory=Amount)
+    """In a ledger that lets nobody delete."""
     superseded: Superseded | None = None
     wall_s: float = 0.0
 

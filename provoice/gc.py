@@ -115,6 +115,7 @@ def _left(account: Account) -> Iterator[str]:
         (account.young, "younger than the grace"),
         (account.waiting, "of units, plans, snapshots or releases that may still be finished"),
         (account.foreign, "under a name that is not ours"),
+        (account.refused, "of the ledger, which lets nobody delete"),
     ]
     for amount, why in left:
         if amount.objects:

@@ -16,7 +16,7 @@ import fsspec
 import pytest
 
 from lake import local_create
-from lake.storage import Missing, Root
+from lake.storage import Denied, Missing, Root
 from schemas.errors import AlreadyExists, ConfigError, LakeError
 from tests.lake.fake_store import FakeStore, as_s3fs_says_it
 
@@ -197,12 +197,12 @@ class _Coded(Exception):
         (_Coded(412), AlreadyExists),
         (_Coded("412"), AlreadyExists),
         (as_s3fs_says_it(409), LakeError),
-        (as_s3fs_says_it(403), LakeError),
+        (as_s3fs_says_it(403), Denied),
         (FileNotFoundError("no such bucket"), LakeError),
         (_Coded(500), LakeError),
         (OSError(errno.EINVAL, "Invalid argument"), LakeError),
         (TimeoutError("no answer"), LakeError),
-        (PermissionError("not yours"), LakeError),
+        (PermissionError("not yours"), Denied),
     ],
 )
 def test_what_a_store_says_becomes_one_error_of_ours(monkeypatch, said, expected):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from lake.lake import Lake
-from lake.storage import Root
+from lake.storage import Denied, Root
 from pipelines import gc_uploads
 from pipelines.gc import gc
 from pipelines.gc_account import Wanted
@@ -125,3 +125,37 @@ def test_a_lake_whose_ledger_lies_elsewhere(tmp_path):
     shutil.copy(left, tmp_path / "ledger" / "log" / "mine.txt")
     assert sweep(lake).swept["unfinished"].objects == 1
     assert [path.name for path in left.parent.iterdir() if path.suffix != ".jsonl"] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("where", ["elsewhere", "in the lake"])
+def test_a_ledger_that_lets_nobody_delete_keeps_what_nothing_needs_and_the_lake_is_swept(tmp_path, monkeypatch, where):
+    lake = Lake.create_or_open(str(tmp_path / "lake"), str(tmp_path / "ledger") if where == "elsewhere" else None)
+    write_run(lake, tmp_path, [[ANNA]], run_id="r")
+    left = lake.ledger().root.uri_of("log/.provoice-unfinished-0011223344556677")
+    lake.root.create("shards/.provoice-unfinished-8899aabbccddeeff", b"left over")
+    lake.ledger().root.create("log/.provoice-unfinished-0011223344556677", b"left over")
+    real = Root.delete
+
+    def delete(self, path):
+        if self.uri == lake.ledger().root.uri:
+            raise Denied(f"{self.uri_of(path)}: Forbidden (HTTP 403)")
+        real(self, path)
+
+    monkeypatch.setattr(Root, "delete", delete)
+    account = sweep(lake)
+    assert (account.objects, account.refused.objects) == (1, 1)
+    assert account.refused.examples == [left]
+    assert lake.ledger().root.exists("log/.provoice-unfinished-0011223344556677")
+
+
+def test_a_lake_that_lets_nobody_delete_says_so(tmp_path, monkeypatch):
+    lake = Lake.create_or_open(str(tmp_path / "lake"))
+    write_run(lake, tmp_path, [[ANNA]], run_id="r")
+    lake.root.create("shards/.provoice-unfinished-8899aabbccddeeff", b"left over")
+
+    def delete(self, path):
+        raise Denied(f"{self.uri_of(path)}: Forbidden (HTTP 403)")
+
+    monkeypatch.setattr(Root, "delete", delete)
+    with pytest.raises(LakeError, match="Forbidden"):
+        sweep(lake)
