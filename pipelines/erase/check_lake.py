@@ -34,7 +34,7 @@ def check_units(lake: Lake, said: Certificate, reads_bytes: bool) -> Iterator[Sa
     yield from ((words, False) for words in broken)
     if said.units and not broken:
         how = "read to the byte" if reads_bytes else "there"
-        yield f"{len(said.units):,} units: their commits and objects are {how}, what these replaced is gone", True
+        yield f"units rewritten, {len(said.units):,}: commits and objects are {how}, what these replaced is gone", True
 
 
 def _unit(lake: Lake, one: Digests, reads_bytes: bool) -> Iterator[str]:
@@ -69,7 +69,7 @@ def check_releases(lake: Lake, said: Certificate) -> Iterator[Said]:
     broken = [words for one in said.releases for words in _release(lake, one, known)]
     yield from ((words, False) for words in broken)
     if said.releases and not broken:
-        yield f"{len(said.releases):,} releases: replaced, and their indexes are gone", True
+        yield f"releases replaced, {len(said.releases):,}: every index is gone", True
 
 
 def _release(lake: Lake, one: ReplacedRelease, known: dict[tuple[str, int], ReleaseRecord]) -> Iterator[str]:

@@ -51,7 +51,7 @@ def test_what_was_certified_holds(lake, provoice):
     assert said.exit_code == 0, said.stdout
     for words in (
         "holds  certificate 1, provisional: it is not signed", "holds  certificate 1: provisional: no scan has passed",
-        "1 units: their commits and objects are read to the byte", "2 of 2 entries of the suppression list",
+        "units rewritten, 1: commits and objects are read to the byte", "2 of 2 entries of the suppression list",
         "no plan, row or release names them", "5 statements, and all hold",
     ):  # fmt: skip
         assert words in said.stdout
