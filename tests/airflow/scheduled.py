@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -89,7 +90,8 @@ class Scheduler:
         return done
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
-        with sqlite3.connect(self.home / "airflow.db") as connection:
+        # Closed at once: whoever opens and closes the file itself meanwhile would take SQLite's locks away.
+        with closing(sqlite3.connect(self.home / "airflow.db")) as connection:
             return connection.execute(query).fetchall()
 
     def states(self, dag: str) -> dict[str, str]:
