@@ -40,14 +40,47 @@ def list_releases(lake: Lake) -> list[ReleaseRecord]:
 
 
 def newest_version(lake: Lake, name: str) -> int:
-    """The highest version of `name`; 0 where there is none."""
+    """The highest version of `name`, after which the next one is numbered; 0 where there is none."""
     return max((version for known, version, _ in _records(lake, name) if known == name), default=0)
 
 
+def current_version(lake: Lake, name: str) -> int:
+    """The version that is opened by name alone; 0 where there is none.
+
+    That is the newest choice. A version that an erasure made stands where the one stood that it replaces, so it is the
+    current one only if that was.
+    """
+    newest = newest_version(lake, name)
+    best, place = newest, _place(lake, name, newest)
+    # What was chosen after the choice that the newest version stands for has a number between the two.
+    for version in range(newest - 1, place, -1):
+        record = _read(lake, name, version)
+        if record is not None and record.replaced is None and (stands := _place(lake, name, version)) > place:
+            best, place = version, stands
+    return best
+
+
+def _place(lake: Lake, name: str, version: int) -> int:
+    """The version of which this one is what erasures have left; itself, if it replaces none."""
+    record = _read(lake, name, version) if version else None
+    while record is not None and record.replaces is not None:
+        version = record.replaces.version
+        record = _read(lake, name, version)
+    return version
+
+
+def _read(lake: Lake, name: str, version: int) -> ReleaseRecord | None:
+    path = layout.release_path(name, version)
+    try:
+        return _as_replaced(lake, _parsed(lake, path, lake.root.read(path)))
+    except Missing:
+        return None
+
+
 def read_release(lake: Lake, name: str, version: int | None = None) -> ReleaseRecord:
-    """The release, the newest version unless told. Raises ConfigError where there is none, LakeError where it is not
+    """The release, the current version unless told. Raises ConfigError where there is none, LakeError where it is not
     what was once written."""
-    wanted = version if version is not None else newest_version(lake, name)
+    wanted = version if version is not None else current_version(lake, name)
     path = layout.release_path(name, wanted)
     try:
         if wanted < 1 or not _RECORD.fullmatch(path):

@@ -17,7 +17,7 @@ from lake import layout
 from lake.lake import Lake
 from lake.parquet_sql import files, open_duckdb, reading
 from lake.reader import LakeReader
-from lake.releases import create_release, newest_version, put_index_part, read_release
+from lake.releases import create_release, current_version, newest_version, put_index_part, read_release
 from pipelines.export.croissant import croissant_of_release
 from pipelines.release.account import added, allowed, attrition, by_reason, numbered, share
 from pipelines.release.audit import write_audit_rows
@@ -132,8 +132,8 @@ def preview(lake: Lake, wanted: Wanted) -> Chosen:
 def create(lake: Lake, wanted: Wanted) -> tuple[Chosen, ReleaseRecord | None]:
     """Makes the next version of the release; None where nothing would be in it, and then nothing is written.
 
-    With `wanted.if_changed`, the newest version is returned where it was asked for in the same words and holds the same
-    rows for the same reasons.
+    With `wanted.if_changed`, the current version is returned where it was asked for in the same words and holds the
+    same rows for the same reasons.
     """
     for _ in range(_RACES):
         considered = consider(lake, wanted)
@@ -145,7 +145,7 @@ def create(lake: Lake, wanted: Wanted) -> tuple[Chosen, ReleaseRecord | None]:
             version = newest_version(lake, wanted.name) + 1
             with ThreadPoolExecutor(1, "release-account") as pool:
                 account = pool.submit(_account, chosen)
-                same = _same(lake, wanted, version - 1, considered, receipts, Path(folder))
+                same = _same(lake, wanted, considered, receipts, Path(folder))
                 if same is not None:
                     return chosen, same
                 index = _put_index(considered, receipts, wanted.name, version, Path(folder))
@@ -199,13 +199,13 @@ def _put_index(
 
 
 def _same(
-    lake: Lake, wanted: Wanted, newest: int, considered: Considered, receipts: Sequence[Receipt], folder: Path
-) -> ReleaseRecord | None:  # fmt: skip
-    """The newest version, if this would be it again. The index says why each row is in it, and the same choice gives
+    lake: Lake, wanted: Wanted, considered: Considered, receipts: Sequence[Receipt], folder: Path
+) -> ReleaseRecord | None:
+    """The current version, if this would be it again. The index says why each row is in it, and the same choice gives
     the same bytes, so digests tell; it is compared before anything is uploaded, part by part."""
-    if not wanted.if_changed or newest < 1:
+    if not wanted.if_changed or not (current := current_version(lake, wanted.name)):
         return None
-    record = read_release(lake, wanted.name, newest)
+    record = read_release(lake, wanted.name, current)
     asked = (record.use, record.where, record.demands)
     if record.replaced is not None or asked != (wanted.use, wanted.where, wanted.demands):
         return None

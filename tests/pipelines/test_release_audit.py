@@ -16,7 +16,7 @@ from schemas.audit import AUDIT_SCHEMA
 from schemas.consent_tables import RELEASE_INDEX_SCHEMA
 from schemas.errors import ConfigError, LakeError
 from tests.consents import given, grant
-from tests.erasures import KEY, erased
+from tests.erasures import KEY, erased, withdrawn
 from tests.releases import crowd
 
 
@@ -153,3 +153,17 @@ def test_a_release_from_before_has_them_when_its_index_goes(made, tmp_path, monk
     again = read_release(Lake.open(made.uri), old.name, old.version)
     assert again.audit is None
     assert rows(made.lake, again).to_pylist() == made_of_it.to_pylist()
+
+
+def test_what_takes_the_place_of_an_older_choice_is_not_opened_by_name(made, monkeypatch):
+    monkeypatch.setenv("PROVOICE_SUPPRESSION_KEY", KEY)
+    made.release()
+    withdrawn(made.lake, "p002")
+    assert made.release().version == 2
+    erased(made.lake, "p002")
+    first, second, third = list_releases(made.lake)
+    assert (first.replaced.by, second.replaced, third.replaces.version) == (3, None, 1)
+    assert read_release(made.lake, "gold").version == 2
+    erased(made.lake, "p001")
+    assert [one.version for one in list_releases(made.lake) if one.replaced is None] == [4, 5]
+    assert read_release(made.lake, "gold").replaces.version == 2
