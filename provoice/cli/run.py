@@ -141,6 +141,13 @@ def plan_command(
         raise SystemExit(plan_only(_needed(config), sources, lake_uri, as_json=as_json, **asked))
     raise SystemExit(
         plan_command(
-            _needed(config), sources, lake_uri, budget=budget, prices=prices, cluster=cluster, as_json=as_json, **asked,
+            _needed(config),
+            sources,
+            lake_uri,
+            budget=budget,
+            prices=prices,
+            cluster=cluster,
+            as_json=as_json,
+            **asked,
         )
     )

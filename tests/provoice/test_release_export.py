@@ -373,7 +373,7 @@ class TestTyped:
         ((position, event),) = [(p, e) for p, e in made.lake.ledger().events() if e.type is EventType.USED]
         assert found == {
             "position": position, "release": NAME, "version": 1, "release_sha256": made.release.sha256,
-            "model": "asr-v3", "owner": OWNER,
+            "model": "asr-v3", "owner": OWNER, "people_withdrawn": 0,
         }  # fmt: skip
         assert (event.model, event.owner, event.note) == ("asr-v3", OWNER, "run 7")
         assert (event.release.lake, event.release.ledger_position) == (made.uri, 5)

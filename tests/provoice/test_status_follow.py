@@ -218,6 +218,8 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "provoice", *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environment,
             start_new_session=True,
+            # Whatever started the tests may have had SIGINT ignored, and that is inherited.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
         )  # fmt: skip
         os.close(theirs)
         self.ours, self.data = ours, b""

@@ -273,8 +273,9 @@ def test_want_of_memory_is_not_the_files_fault(tmp_path, monkeypatch):
 
 
 def test_a_file_that_is_gone_is_not_unreadable(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(Rejected) as caught:
         decoded(tmp_path / "gone.wav", tmp_path)
+    assert caught.value.reason is Reason.SOURCE_MISSING
 
 
 def test_mpg123_writes_nothing_to_stderr(tmp_path, capfd):
