@@ -15,6 +15,14 @@ h2 { font-size: 1.15em; margin-top: 2em; }
 table { border-collapse: collapse; width: 100%; font-size: .9em; }
 td, th { text-align: left; vertical-align: top; padding: .3em .8em .3em 0; border-bottom: 1px solid #ddd; }
 td { overflow-wrap: anywhere; }
+@media (max-width: 40em) {
+body { margin: 1em auto; }
+tr:first-child { display: none; }
+tr, td { display: block; }
+tr { border-bottom: 1px solid #ddd; padding: .5em 0; }
+td { border: 0; padding: .1em 0; }
+td::before { content: attr(data-name) ": "; color: #666; }
+}
 """
 
 
@@ -67,19 +75,23 @@ def as_markdown(page: Page) -> str:
 def as_html(page: Page) -> str:
     """No script, no picture, nothing from elsewhere."""
     parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(page.title)}</title><style>{_STYLE}</style>",
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
+        f"<title>{escape(page.title)}</title><style>{_STYLE}</style>",
         f"<h1>{escape(page.title)}</h1>",
     ]
     for section in page.sections:
         parts.append(f"<h2>{escape(section.title)}</h2>")
         parts += [f"<p>{escape(sentence)}</p>" for sentence in section.sentences]
         if section.rows:
-            parts.append(f"<table>{_row(section.head, 'th')}{''.join(_row(row, 'td') for row in section.rows)}</table>")
+            head = f"<tr>{''.join(f'<th>{escape(name)}</th>' for name in section.head)}</tr>"
+            parts.append(f"<table>{head}{''.join(_row(section.head, row) for row in section.rows)}</table>")
     return "\n".join([*parts, "</html>", ""])
 
 
-def _row(cells: Sequence[str], tag: str) -> str:
-    return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
+def _row(head: Sequence[str], cells: Sequence[str]) -> str:
+    """Each cell knows its column's name, for on a phone they stand one below the other."""
+    named = (f'<td data-name="{escape(name)}">{escape(cell)}</td>' for name, cell in zip(head, cells, strict=True))
+    return f"<tr>{''.join(named)}</tr>"
 
 
 def _plain(text: str) -> str:
