@@ -44,6 +44,6 @@ def erased_on(engine, before, folder, monkeypatch):
     return digests(place)
 
 
-@pytest.mark.parametrize("engine", ["ray", "beam"])
+@pytest.mark.parametrize("engine", [pytest.param("ray", marks=pytest.mark.long), "beam"])
 def test_every_engine_leaves_the_same_bytes(engine, before, golden, tmp_path, monkeypatch):
     assert erased_on(engine, before, tmp_path, monkeypatch) == golden

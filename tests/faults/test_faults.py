@@ -51,7 +51,7 @@ def test_a_run_survives_some_of_everything(level, tmp_path):
 
 def test_an_erasure_survives_some_of_everything(tmp_path):
     """A few, spread over both of its looks; the long test takes all."""
-    survived(measured(COMMANDS["erase"], "store", tmp_path, every=997))
+    survived(measured(COMMANDS["erase"], "store", tmp_path, every=1997))
 
 
 def test_what_should_be_gone_is_found_wherever_it_stands(tmp_path):

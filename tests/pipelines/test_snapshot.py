@@ -131,7 +131,7 @@ class History:
         take_snapshot(self.lake)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(steps=STEPS, merges_small=st.booleans())
 def test_every_history_gives_the_same_answers_with_snapshots_and_without(steps, merges_small, tmp_path_factory):
     history = History(tmp_path_factory.mktemp("history"))
