@@ -38,7 +38,7 @@ from benchmarks.voices import (
 )
 from training.split import Part
 
-ENOUGH_S = 2.0
+ENOUGH_S = 1.8
 """The default of consent.min_extra_voice_s."""
 STRANGER_S = (2.2, 3.0, 5.0)
 """How long strangers speak."""

@@ -1,7 +1,7 @@
 """Is there a voice that the catalogue does not name? A finer test than clustering, for a few seconds are enough.
 
 Clusters of a few seconds are put aside, for in long recordings they are mostly moods of one speaker. Here every stretch
-of two to six seconds is compared with the voices that are known: the mean of a stretch says far more of a voice than
+of two to four seconds is compared with the voices that are known: the mean of a stretch says far more of a voice than
 one window does.
 """
 
@@ -18,7 +18,7 @@ from transforms.diarize.clustering import BLOCK, Clusters, Vectors, gathered, un
 from transforms.diarize.parting import less_in, two_voices_below
 from transforms.diarize.windows import WINDOW, Mask, Windows, longest_run_s, runs_of
 
-_STRETCHES = ((1.8, 0.76), (2.4, 0.80), (3.6, 0.845), (4.8, 0.875), (6.0, 0.885))
+_STRETCHES = ((1.8, 0.76), (2.4, 0.80), (3.6, 0.82))
 """Seconds of a stretch, and the cosine with every known voice below which it is a stranger's. For three minutes of
 speech: in more, one speaker strays further."""
 _TOGETHER = 0.1
