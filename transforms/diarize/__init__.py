@@ -75,7 +75,7 @@ class Diarize:
     Rejects with TURNS_MISSING where turns were to be brought and none name the recording.
     """
 
-    name, version = "diarize", 2
+    name, version = "diarize", 3
 
     def __init__(self, config: DiarizeConfig) -> None:
         self.config = config

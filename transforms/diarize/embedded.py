@@ -26,7 +26,7 @@ class EmbeddedConfig(Frozen):
     """How the `embedded` backend tells voices apart; docs/diarization.md has what the defaults achieve."""
 
     cut: float = Field(
-        default=0.27,
+        default=0.29,
         gt=0,
         lt=1,
         description="cosine distance up to which windows are one voice; less makes more voices",
