@@ -1,6 +1,6 @@
 """Makes the network that ships: rooms, mixtures, fit, calibration, export, data sheet.
 
-    python -m training [--seed 1] [--steps 3000] [--out FOLDER] [--small]
+    python -m training [--seed 1] [--steps 9000] [--out FOLDER] [--small]
 
 Writes `acoustics.onnx` and `acoustics.md` into FOLDER (default `.cache/training/out`) and says what to copy where.
 Under an hour on two idle cores; the network is fitted on a GPU where there is one. `--small` makes something useless in
@@ -17,6 +17,9 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+# One process makes batches and one learns: numpy's threads would only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from benchmarks.corpus import ROOT, NoAudio
 from training.pool import Size
 
@@ -28,7 +31,7 @@ def main() -> None:
         prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seed", type=int, default=1, help="of the fit; the pool keeps its own")
-    parser.add_argument("--steps", type=int, default=3000, help="batches of the fit")
+    parser.add_argument("--steps", type=int, default=9000, help="batches of the fit")
     parser.add_argument("--pool", type=Path, default=CACHE / "pool", help="where rooms and stretches are kept")
     parser.add_argument("--out", type=Path, default=CACHE / "out", help="where the weights and their sheet go")
     parser.add_argument("--small", action="store_true", help="a pool and a fit of a minute")
@@ -39,7 +42,7 @@ def main() -> None:
         parser.exit(2, f"{error}\n")
 
 
-def made(pool_folder: Path, out: Path, seed: int, is_small: bool, steps: int = 3000) -> None:
+def made(pool_folder: Path, out: Path, seed: int, is_small: bool, steps: int = 9000) -> None:
     """Everything, in order; each part says what it took."""
     import torch
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.fit import Scores
+from training.fit import LEAST_SPREAD, Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Calibration:
 
 
 def calibrated(scores: Scores) -> Calibration:
-    """The median error goes, and the spread becomes the mean absolute error that is seen where it is predicted.
+    """The median error goes, and spreads become, taken together, as large as the errors that are seen.
 
     C50 and RT60 by what was in a room: of dry speech only a bound is known.
     """
@@ -28,5 +28,7 @@ def calibrated(scores: Scores) -> Calibration:
         error = scores.true[kept, k] - scores.told[kept, k]
         offset = float(np.median(error))
         offsets.append(round(offset, 4))
-        spreads.append(round(float(np.mean(np.abs(error - offset) / np.exp(scores.told[kept, 3 + k]))), 4))
+        # One sum over the other: the mean of their ratios would follow the few that were sure and wrong.
+        expected = np.maximum(np.exp(scores.told[kept, 3 + k]), LEAST_SPREAD[k])
+        spreads.append(round(float(np.abs(error - offset).sum() / expected.sum()), 4))
     return Calibration((offsets[0], offsets[1], offsets[2]), (spreads[0], spreads[1], spreads[2]))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from training.fit import LEAST_SPREAD
 from training.network import CONTEXT_AFTER, Block, Context, Network, Said
 from transforms.acoustics import fed
 from transforms.models import onnx_session
@@ -68,21 +69,24 @@ class Shipped(nn.Module):
     """The network as it ships: per 40 ms the probability of speech and the SNR, and the six numbers, calibrated.
 
     `offset`, three numbers, corrects SNR, C50 and ln RT60 on what validates; `spread` makes the expected errors the
-    ones that were seen.
+    ones that were seen, none of them under `LEAST_SPREAD`.
     """
 
     offset: Tensor
+    least: Tensor
 
     def __init__(self, network: Network, offset: Sequence[float], spread: Sequence[float]) -> None:
         super().__init__()
         self.network = Planar(network)
         shift = [*offset, *np.log(np.asarray(spread))]
         self.register_buffer("offset", torch.tensor(shift, dtype=torch.float32))
+        self.register_buffer("least", torch.log(torch.tensor(LEAST_SPREAD)))
 
     def forward(self, features: Tensor, floor: Tensor, power: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         speech, _, signal, noise, numbers = self.network(features, floor, power)
         frame_snr_db = 10 * torch.log10((signal + 1e-9) / (noise + 1e-9))
-        return torch.sigmoid(speech), frame_snr_db, numbers + self.offset
+        said = torch.cat([numbers[:, :3], torch.maximum(numbers[:, 3:], self.least)], dim=1)
+        return torch.sigmoid(speech), frame_snr_db, said + self.offset
 
 
 def exported(shipped: Shipped, path: Path) -> str:

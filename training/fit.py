@@ -22,13 +22,19 @@ from training.pool import Pool
 Numbers = NDArray[np.float32]
 UNITS = (4.0, 4.0, 0.3)
 """What an error is counted in: dB of SNR, dB of C50, ln of RT60."""
+LEAST_SPREAD = (0.9, 0.9, 0.07)
+"""What a spread is at least, in those. Of dry speech only a bound is known, past which nothing is wrong: there the
+network learns to be sure, and a room that it takes for dry would get a spread of nothing."""
+KEPT = 100
+"""Batches to draw from a second time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
     """How long and how fast."""
 
-    steps: int = 3000
+    steps: int = 9000
+    passes: int = 2
     batch: int = 32
     rate: float = 2.5e-3
     seed: int = 1
@@ -66,7 +72,8 @@ def fitted(pool: Pool, how: Fit, log: Any = print) -> Network:
     optimiser = torch.optim.AdamW(network.parameters(), lr=how.rate, weight_decay=1e-4)
     plan = torch.optim.lr_scheduler.OneCycleLR(optimiser, how.rate, total_steps=how.steps, pct_start=0.15)
     began, running = time.monotonic(), np.zeros(5)
-    for step, batch in enumerate(batches(Batches(pool, how.steps, how.batch, how.seed), how.loaders)):
+    made = batches(Batches(pool, -(-how.steps // how.passes), how.batch, how.seed), how.loaders)
+    for step, batch in enumerate(again(made, how)):
         seen = {name: value.to(device) for name, value in batch.items()}
         parts = losses(network, seen)
         optimiser.zero_grad()
@@ -79,6 +86,21 @@ def fitted(pool: Pool, how: Fit, log: Any = print) -> Network:
             log(f"step {step + 1}/{how.steps}, {time.monotonic() - began:.0f} s, losses {np.round(running / 100, 3)}")
             running[:] = 0
     return network.cpu().eval()
+
+
+def again(made: Iterator[dict[str, Tensor]], how: Fit) -> Iterator[dict[str, Tensor]]:
+    """`how.steps` batches, each about `how.passes` times: making one costs more than learning from it.
+
+    A new one and then some of the last `KEPT`, drawn, so that no two steps in a row learn from the same.
+    """
+    rng = np.random.default_rng([how.seed, 6])
+    kept: list[dict[str, Tensor]] = []
+    for step in range(how.steps):
+        if step % how.passes == 0:
+            kept = [*kept[-KEPT + 1 :], next(made)]
+            yield kept[-1]
+        else:
+            yield kept[int(rng.integers(len(kept)))]
 
 
 def batches(data: Batches, loaders: int) -> Iterator[dict[str, Tensor]]:

@@ -37,8 +37,10 @@ class Sources:
 def draw(rng: Rng, n: int, sources: Sources) -> Samples:
     """`n` samples of one kind of noise, now and then of two, above 60 Hz, of unit power."""
     made = _one(rng, n, sources)
-    if rng.random() < 0.25:
+    if rng.random() < 0.3:
         made = made + 10 ** (rng.uniform(-12, 0) / 20) * _one(rng, n, sources)
+    if rng.random() < 0.1:
+        made = made * swelling(n, rng)
     if rng.random() < 0.35:
         made = equalised(made, rng)
     if len(sources.responses) and rng.random() < 0.25:
@@ -59,8 +61,11 @@ def _one(rng: Rng, n: int, sources: Sources) -> Array:
         (0.09, lambda: coloured(n, rng) * swelling(n, rng)),
         (0.05, lambda: by_bands(n, rng)),
         (0.04, lambda: hum(n, rng)),
-        (0.06, lambda: events(n, rng, knock)),
+        (0.03, lambda: grains(_any(rng, sources.voices), n, rng)),
+        (0.05, lambda: events(n, rng, knock)),
         (0.03, lambda: events(n, rng, chirp)),
+        (0.03, lambda: events(n, rng, cry)),
+        (0.07, lambda: series(n, rng, (knock, chirp, cry)[int(rng.integers(3))])),
         (0.03, lambda: crackle(n, rng)),
     )
     chances = np.array([chance for chance, _ in kinds])
@@ -188,6 +193,43 @@ def chirp(rng: Rng) -> Array:
     most = min(int(rng.integers(1, 9)), max(1, int(7500 / base)))
     voice = sum(np.sin(k * phase) / k ** rng.uniform(0.3, 1.5) for k in range(1, most + 1))
     return np.asarray(voice * np.sin(np.pi * np.arange(len(t)) / len(t)) ** rng.uniform(0.3, 2))
+
+
+def cry(rng: Rng) -> Array:
+    """A cluck, a bark, a squeal: a gliding tone and breath, both through resonances that are no human's."""
+    t = np.arange(int(np.exp(rng.uniform(*np.log([0.04, 0.7]))) * RATE)) / RATE
+    base = float(np.exp(rng.uniform(*np.log([120, 1500]))))
+    glide = base * (1 + rng.normal(0, 0.25) * np.sin(np.pi * t / t[-1]) + rng.normal(0, 0.4) * t)
+    phase = 2 * np.pi * np.cumsum(np.clip(glide, 60, 3000)) / RATE
+    centres = np.exp(rng.uniform(np.log(500), np.log(6000), int(rng.integers(1, 4))))
+    width, fall = rng.uniform(0.08, 0.5), rng.uniform(0.0, 1.0)
+
+    def passed(hz: Array) -> Array:
+        apart = np.log(np.maximum(hz, 50)[:, None] / centres) / width
+        return np.asarray((np.exp(-0.5 * apart**2).sum(axis=1) + 0.02) * (np.maximum(hz, 50) / 500) ** -fall)
+
+    harmonics = np.arange(1, min(40, int(7500 / base)) + 1)
+    tone = sum(
+        a * np.sin(k * phase) for k, a in zip(harmonics, passed(np.asarray(harmonics * base, np.float64)), strict=True)
+    )
+    breath = _filtered(rng.standard_normal(len(t)), passed(np.linspace(0, RATE / 2, 129)))
+    voice = _unit(np.asarray(tone)) + 10 ** (rng.uniform(-30, 0) / 20) * _unit(breath)
+    return np.asarray(voice * np.sin(np.pi * np.arange(len(t)) / len(t)) ** rng.uniform(0.3, 2))
+
+
+def series(n: int, rng: Rng, kind: Callable[[Rng], Array]) -> Array:
+    """The same few sounds again and again, nearly in a rhythm: steps, clucks, keys, a ringing phone."""
+    made = np.zeros(n)
+    for _ in range(int(rng.integers(1, 4))):
+        sound = kind(rng) * np.exp(rng.normal(0, 0.5))
+        every = float(np.exp(rng.uniform(*np.log([0.1, 2.0]))))
+        at = rng.uniform(0, every)
+        while at < n / RATE:
+            first = int(at * RATE)
+            made[first : first + len(sound)] += sound[: n - first] * np.exp(rng.normal(0, 0.25))
+            # Now and then a pause between two runs.
+            at += every * np.exp(rng.normal(0, 0.15)) * (rng.uniform(2, 8) if rng.random() < 0.1 else 1)
+    return np.asarray(_unit(made) + 10 ** (rng.uniform(-30, 0) / 20) * _unit(coloured(n, rng)))
 
 
 def crackle(n: int, rng: Rng) -> Array:

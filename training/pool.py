@@ -37,9 +37,9 @@ _PEAK = 0.9 * 32767
 class Size:
     """How much is made."""
 
-    rooms: int = 3000
-    speech: int = 6000
-    noise: int = 6000
+    rooms: int = 5000
+    speech: int = 10_000
+    noise: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)

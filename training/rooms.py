@@ -19,6 +19,9 @@ Rng = np.random.Generator
 
 SOUND_M_S = 343.0
 RT60_RANGE_S = (0.15, 4.0)
+_COMMON_RT60_S, _COMMON_SPREAD = 0.5, 0.45
+"""Of half of the rooms, such as people sit in, homes, offices and classrooms: the median, and the spread of its
+logarithm. Where noise hides a decay, what is common is the best guess. The other half is spread over all the range."""
 _LEAST_RANGE = 1e4
 """Of the loudest 10 ms to the noise at the end: 35 dB of decay, and what it takes to see where they end."""
 _OCTAVES_HZ = (125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
@@ -113,6 +116,8 @@ def simulated(rng: Rng) -> Response:
 
 def _drawn(rng: Rng) -> Array:
     time_s = float(np.exp(rng.uniform(*np.log(RT60_RANGE_S))))
+    if rng.random() < 0.5:
+        time_s = float(np.clip(_COMMON_RT60_S * np.exp(rng.normal(0, _COMMON_SPREAD)), *RT60_RANGE_S))
     # Long decays belong to large rooms, with a wide spread: bathrooms ring, and studios are large.
     longest = float(np.clip(3.5 * np.exp(rng.normal(0.8 * np.log(1 + 2 * time_s), 0.45)), 1.8, 45.0))
     box = np.array([longest, longest * rng.uniform(0.5, 1.0), max(2.0, longest * rng.uniform(0.25, 0.6))])

@@ -46,11 +46,13 @@ The weights are under the Apache License 2.0, like provoice. They were trained o
 
     python -m training --seed {seed}
 
-{size_text}; {how}; {minutes:.0f} minutes on {machine}. Rooms: image sources early, then noise that
-decays by octaves, T30 0.15–4 s. Noises: real ones at other speeds, backwards, in grains; babble of 3 to 20; noise of
-real spectra; coloured, swelling, hum and motors, knocks, calls, crackle. Pairs, ratios (−9 to 40 dB), channels and
-damage are drawn anew for every batch. Calibration on rooms, people and stretches kept out of the fit: offsets {offset},
-spreads times {spread} (SNR, C50, ln RT60).
+{size_text}; {how}; {minutes:.0f} minutes on {machine}. Rooms: image
+sources early, then noise that decays by octaves, T30 0.15–4 s. Noises: real ones at other speeds, backwards, in grains;
+babble of 3 to 20; noise of real spectra; coloured, swelling, hum and motors; knocks, calls and cries, alone and in
+rhythms; crackle; now and then two at once. Pairs, ratios (−9 to 40 dB, of voices whose own noise lies 9 dB lower),
+channels and damage are drawn anew for every batch; one mixture in five is heard over a telephone (100–380 Hz to 3.1–3.9
+kHz, at 8 kHz, half of them in G.711's eight bits). Calibration on rooms, people and stretches kept out of the fit:
+offsets {offset}, spreads times {spread} (SNR, C50, ln RT60).
 
 ## Errors
 
@@ -79,7 +81,8 @@ def sheet(facts: dict[str, Any], other: dict[str, Any] | None = None) -> str:
         rt60=RT60_RANGE_S,
         seed=fit["seed"],
         size_text=", ".join(f"{count:,} {what}" for what, count in facts["size"].items()),
-        how=f"{fit['steps']:,} batches of {fit['batch']}, AdamW, one cycle to {fit['rate']:g}",
+        how=f"{fit['steps']:,} steps on batches of {fit['batch']}, each taken {fit['passes']} times, AdamW, one cycle "
+        f"to {fit['rate']:g}",
         offset=", ".join(f"{value:g}" for value in calibration["offset"]),
         spread=", ".join(f"{value:g}" for value in calibration["spread"]),
         errors=_errors(facts["rows"]),
@@ -98,7 +101,7 @@ def _other(facts: dict[str, Any] | None) -> str:
     if facts is None:
         return ""
     fit = facts["fit"]
-    said = f"The same recipe with seed {fit['seed']} and {fit['steps']:,} batches, which does not ship:"
+    said = f"The same recipe with seed {fit['seed']} and {fit['steps']:,} steps, which does not ship:"
     return f"\n{said}\n\n{_errors(facts['rows'])}\n"
 
 

@@ -19,7 +19,7 @@ from transforms.items import Utterance
 from transforms.models import ModelRef, onnx_session, verified
 from transforms.spectrum import FRAME_HZ, BandPower, MelPower, bands_of, mel_power
 
-NETWORK = ModelRef("provoice_acoustics", "1", "1f7b20418e7adaba7faa755ab3d16c4b562e4d7c9f986d45d0fc389b3d1aa8cc")
+NETWORK = ModelRef("provoice_acoustics", "2", "e1542f49bc362e579952bdcbfade16effaabc8ef95db9f57e3ea260c3bbe7feb")
 STEP_HZ = FRAME_HZ // 2
 """Frames per second of what the network says: each stands for two frames of mel power."""
 

@@ -11,7 +11,7 @@ import pytest
 from tests.shared_audio import has_shared_audio
 from training import split
 from training.calibrate import Calibration, calibrated
-from training.examples import SNR_RANGE_DB, Batches
+from training.examples import CLEANER_DB, SNR_RANGE_DB, Batches, clean_enough
 from training.pool import LENGTH, Pool, Size, made, training_items
 from training.sheet import files_of, sheet
 from transforms.acoustics import NETWORK, network_path
@@ -49,6 +49,29 @@ def test_batches_follow_from_their_seed_and_hold_what_the_network_takes() -> Non
     assert bool((first["snr_db"] >= SNR_RANGE_DB[0]).all())
     with pytest.raises(IndexError):
         Batches(small_pool(), 4, 3, 1)[4]
+
+
+def test_voices_are_cleaner_than_the_ratio_that_is_asked_of_them() -> None:
+    pool = small_pool(40)
+    pool.facts[:, 2] = np.arange(40)
+    data = Batches(pool, 1, 1, 1)
+    rng = np.random.default_rng(0)
+    for snr_db in (-9.0, 4.0, 20.0):
+        drawn = {int(clean_enough(rng, data.cleanness, snr_db)) for _ in range(400)}
+        assert min(drawn) == max(0, snr_db + CLEANER_DB)
+        assert max(drawn) == 37, "the last of a pool only validate"
+    assert len({int(clean_enough(rng, data.cleanness, 60.0)) for _ in range(100)}) > 2
+
+
+def test_a_batch_is_learnt_from_again_but_not_at_once() -> None:
+    how = fit.Fit(steps=40, passes=2)
+    made = [{"n": torch.tensor(float(i))} for i in range(20)]
+    seen, other = ([int(one["n"]) for one in fit.again(iter(made), how)] for _ in range(2))
+    assert seen == other
+    assert len(seen) == 40
+    assert seen[::2] == list(range(20))
+    assert all(later <= new for new, later in zip(seen[::2], seen[1::2], strict=True))
+    assert len(set(seen[1::2])) > 8
 
 
 def test_a_few_steps_learn_and_what_is_exported_says_what_torch_says(tmp_path: Path) -> None:

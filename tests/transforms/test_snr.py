@@ -128,9 +128,9 @@ def test_the_network_is_named_where_it_measured() -> None:
 
 
 def test_estimators_disagree_when_they_are_further_apart_than_the_spread_explains() -> None:
-    sure, unsure = (Acoustics(20.0, spread, 10.0, 1.0, 0.5, 1.2) for spread in (1.0, 4.0))
-    assert [do_disagree(sure, other) for other in (20.0, 15.0, 13.0, 27.0, None)] == [False, False, True, True, False]
-    assert [do_disagree(unsure, other) for other in (13.0, 7.0)] == [False, True]
+    sure, unsure = (Acoustics(20.0, spread, 10.0, 1.0, 0.5, 1.2) for spread in (1.0, 7.0))
+    assert [do_disagree(sure, other) for other in (20.0, 11.0, 9.0, 31.0, None)] == [False, False, True, True, False]
+    assert [do_disagree(unsure, other) for other in (7.0, 5.0)] == [False, True]
 
 
 def test_a_noise_that_speaks_is_flagged() -> None:
