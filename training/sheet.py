@@ -46,13 +46,17 @@ The weights are under the Apache License 2.0, like provoice. They were trained o
 
     python -m training --seed {seed}
 
-{size_text}; {how}; {minutes:.0f} minutes on {machine}. Rooms: image
-sources early, then noise that decays by octaves, T30 0.15–4 s. Noises: real ones at other speeds, backwards, in grains;
-babble of 3 to 20; noise of real spectra; coloured, swelling, hum and motors; knocks, calls and cries, alone and in
-rhythms; crackle; now and then two at once. Pairs, ratios (−9 to 40 dB, of voices whose own noise lies 9 dB lower),
-channels and damage are drawn anew for every batch; one mixture in five is heard over a telephone (100–380 Hz to 3.1–3.9
-kHz, at 8 kHz, half of them in G.711's eight bits). Calibration on rooms, people and stretches kept out of the fit:
-offsets {offset}, spreads times {spread} (SNR, C50, ln RT60).
+{size_text}; {how};
+{minutes:.0f} minutes on {machine}.
+
+- Rooms: image sources early, then noise that decays by octaves, T30 0.15–4 s; half of them common ones, about 0.5 s.
+- Noises: real ones at other speeds, backwards, in grains; babble of 3 to 20; noise of real spectra; coloured, swelling,
+  hum and motors; knocks, calls and cries, alone and in rhythms; crackle; now and then two at once.
+- Pairs, ratios (−9 to 40 dB, of voices whose own noise lies 9 dB lower), channels and damage are drawn anew for every
+  batch; one mixture in five is heard over a telephone (100–380 Hz to 3.1–3.9 kHz, at 8 kHz, half of them in G.711's
+  eight bits).
+- Calibration on rooms, people and stretches kept out of the fit: offsets {offset}, spreads times {spread}
+  (SNR, C50, ln RT60).
 
 ## Errors
 
@@ -61,7 +65,7 @@ On the report side of `training.split`: voices, noises and rooms that were never
 {errors}
 
 {speed:,.0f} times real time on one core for an utterance of 8 s, features and decays included: the quickest of many
-rounds on a machine that was at work, so less than an idle one does.
+rounds.
 {other}
 ## What was heard
 
