@@ -97,6 +97,16 @@ def test_an_export_that_says_otherwise_is_refused(tmp_path: Path, monkeypatch: p
         export.exported(export.Shipped(Network(), (0, 0, 0), (1, 1, 1)), tmp_path / "b.onnx")
 
 
+def test_what_ships_is_never_surer_than_it_may_be() -> None:
+    network = Network()
+    with torch.no_grad():
+        network.head[2].bias[3:] = -20.0
+    shipped = export.Shipped(network.eval(), (0, 0, 0), (1, 1, 2)).eval()
+    told = shipped(torch.randn(1, 41, 60), torch.randn(1, 40), torch.rand(1, 30, 40))[2]
+    least = np.log(np.array(fit.LEAST_SPREAD) * (1, 1, 2))
+    assert told.detach().numpy()[0, 3:] == pytest.approx(least, abs=1e-5)
+
+
 def test_dry_speech_may_read_better_than_its_bound() -> None:
     told, scale = torch.tensor([40.0, 20.0]), torch.zeros(2)
     free = torch.tensor([True, False])
@@ -109,6 +119,14 @@ def test_calibration_takes_the_median_and_makes_spreads_cover() -> None:
     told = np.array([[1, 9, 0, 0, 0, 0], [3, 2, 0, 0, 0, 0], [2, 4, 0, 0, 0, 0]], np.float32)
     found = calibrated(fit.Scores(told, true, np.array([True, False, False])))
     assert found == Calibration((-2.0, -3.0, 0.0), (pytest.approx(2 / 3, abs=1e-3), 1.0, 0.0))
+
+
+def test_one_that_was_sure_and_wrong_does_not_make_all_unsure() -> None:
+    true, told = np.zeros((101, 3), np.float32), np.zeros((101, 6), np.float32)
+    told[:100, :3] = np.where(np.arange(100) % 2, 1.0, -1.0)[:, None]
+    told[100] = (50, 50, 50, -9, -9, -9)
+    found = calibrated(fit.Scores(told, true, np.zeros(101, np.bool_)))
+    assert all(1.4 < spread < 1.6 for spread in found.spread)
 
 
 @pytest.mark.skipif(not has_shared_audio(), reason="real recordings are not beside the checkout")
