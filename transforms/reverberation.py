@@ -193,17 +193,20 @@ def fall_statistics(power: BandPower, is_speech: NDArray[np.bool_]) -> NDArray[n
     in low (94–1,344 Hz) and high bands apart. None where fewer than 12 such falls are heard.
     """
     noise = track_noise(power, is_speech)
-    level_db = 10 * np.log10(np.maximum(power, noise) + np.float32(1e-13))
-    top_db = np.partition(level_db, int(0.95 * (len(level_db) - 1)), axis=0)[int(0.95 * (len(level_db) - 1))]
+    # A band per row: what is picked of one lies together.
+    level_db = np.ascontiguousarray(10 * np.log10(np.maximum(power, noise) + np.float32(1e-13)).T)
+    is_heard = np.ascontiguousarray(power.T > 0)
+    rank = int(0.95 * (len(power) - 1))
+    top_db = np.partition(level_db, rank, axis=1)[:, rank]
     lowest_db = np.maximum(top_db - _RANGE_DB, 10 * np.log10(noise + np.float32(1e-13)) + _HEADROOM_DB)
-    is_loud = level_db > lowest_db
+    is_loud = level_db > lowest_db[:, None]
     statistics: list[float] = []
     for lag in _LAGS:
-        fall_db = level_db[:-lag] - level_db[lag:]
+        fall_db = level_db[:, :-lag] - level_db[:, lag:]
         # What falls to digital zero was cut by a gate or an editor, not by a room.
-        is_fall = is_loud[:-lag] & (fall_db > 0) & (power[lag:] > 0)
-        for band in (slice(0, _LOW_BANDS), slice(_LOW_BANDS, None)):
-            falls = np.sort(fall_db[:, band][is_fall[:, band]])
+        is_fall = is_loud[:, :-lag] & (fall_db > 0) & is_heard[:, lag:]
+        for bands in (slice(0, _LOW_BANDS), slice(_LOW_BANDS, None)):
+            falls = np.sort(fall_db[bands][is_fall[bands]])
             if len(falls) < _MIN_FALLS:
                 return None
             statistics += [float(falls[int(quantile * (len(falls) - 1))]) for quantile in _QUANTILES]

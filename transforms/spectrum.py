@@ -19,7 +19,7 @@ MEL_RANGE_HZ = (60.0, 7_800.0)
 BANDS = 5
 """Sums of eight mel bands each; more of them made neither classical estimator better."""
 
-_BLOCK = 64
+_BLOCK = 128
 
 MelPower = NDArray[np.float32]
 """Power per frame and mel band, shape (frames, MELS); the bands sum to the power between 60 Hz and 7.8 kHz."""
