@@ -34,7 +34,7 @@ MEASUREMENTS: dict[str, Callable[[bool], Result]] = {
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, metavar="NAME", help=", ".join(MEASUREMENTS))
-    parser.add_argument("--quick", action="store_true", help="about a third of the clips: minutes, coarser figures")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the clips: coarser figures, sooner")
     parser.add_argument("--json", type=Path, help="also write every figure here")
     parser.add_argument("--write", type=Path, help="also put the tables into this page")
     return parser.parse_args()

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks import accent, channel, diarization
 from benchmarks.accuracy.result import Result, Table, percent
 
-_CLIPS, _QUICK_CLIPS = 40, 6
+_CLIPS, _QUICK_CLIPS = 40, 10
 _SHARE, _QUICK_SHARE = 0.3, 0.1
 """Of the recordings that `benchmarks.diarization` makes, which takes half an hour by itself."""
 

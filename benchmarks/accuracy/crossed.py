@@ -24,7 +24,7 @@ from schemas.sound import ANALYSIS_RATE_HZ as RATE
 from schemas.sound import Samples
 from training.mixtures import active_speech_snr
 
-CLIPS, QUICK_CLIPS = 20, 6
+CLIPS, QUICK_CLIPS = 60, 20
 """A place; each is heard after every damage."""
 CLIPPED = 0.01
 """Share of samples over the ceiling."""

@@ -25,8 +25,8 @@ Estimates = dict[str, list[float | None]]
 
 
 def measured(quick: bool) -> Result:
-    """Every table of rooms, from 100 clips in measured and as many in simulated ones, or 30."""
-    count = 30 if quick else 100
+    """Every table of rooms, from 400 clips in measured and as many in simulated ones, or 100."""
+    count = 100 if quick else 400
     heard = [clip for place in PLACES[1:] for clip in clips(place, count)]
     sounds = [clip.samples for clip in heard]
     said: dict[str, list[Told]] = {OURS[method]: told(sounds, method) for method in methods()}

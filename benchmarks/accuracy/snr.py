@@ -27,8 +27,8 @@ Estimates = dict[str, list[float | None]]
 
 
 def measured(quick: bool) -> Result:
-    """Every SNR table, from 100 clips a place, or 30."""
-    clips = [clip for _, found in everywhere(30 if quick else 100) for clip in found]
+    """Every SNR table, from 400 clips a place, or 100."""
+    clips = [clip for _, found in everywhere(100 if quick else 400) for clip in found]
     heard = told([clip.samples for clip in clips])
     estimates: Estimates = {OURS["default"]: [one.snr_db for one in heard]}
     if "classical" in methods():
