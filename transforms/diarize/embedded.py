@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from schemas.model import Frozen
@@ -95,10 +96,12 @@ class EmbeddedVoices:
             return _Part([(region, 0) for region in regions], None)
         vectors = embed(track.read_analysis, windows, self._session)
         smooth = smoothed(vectors, windows)
-        voices = find_voices(smooth, windows, self._config.cut, self._config.min_voice_s, count, self._max_speakers)
-        voice = likeliest_voices(smooth, windows, voices)
-        if count is None:
-            voice = parted(vectors, smooth, windows, voice, self._max_speakers)
+        cut, least_s, most = self._config.cut, self._config.min_voice_s, self._max_speakers
+        voices = find_voices(smooth, windows, cut, least_s, most=count or most)
+        voice = parted(vectors, smooth, windows, likeliest_voices(smooth, windows, voices), count or most)
+        # What is heard without being told is the better answer where it has the right number.
+        if count is not None and len(np.unique(voice)) != count:
+            voice = likeliest_voices(smooth, windows, find_voices(smooth, windows, cut, least_s, count))
         pieces = widened(pieces_of(voiced, heard, windows, voice, rate), regions)
         together = None
         if self._detector is not None and named == 1:

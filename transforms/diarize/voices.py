@@ -12,7 +12,7 @@ _SMOOTHING = np.float32(0.6)
 _CHANGE_COST = 0.08
 """What a change of voice costs from one window to the next, as a cosine; it fades over a pause, by 1/e a second."""
 _SHARE, _SHARE_AT_MOST_S = 0.03, 20.0
-_KNOWN_AT_LEAST_S = 1.5
+_KNOWN_AT_LEAST_S, _FINER = 1.5, 0.85
 _MOOD, _MOOD_SHARE = 0.85, 0.1
 """A cluster of less than this share of the speech is a mood of the voice that its mean comes so near to."""
 
@@ -33,12 +33,13 @@ def find_voices(
 
     Windows of full length are clustered at a mean cosine of 1 − `cut`; clusters shorter than `min_s` (or 3 % of the
     speech, at most 20 s, if that is more) are nobody. With `count` exactly so many are found, if there are so many
-    windows; `most` is the most that may be.
+    windows, of clusters that are a little finer; `most` is the most that may be.
     """
     whole = windows.is_whole if windows.is_whole.any() else np.ones(len(windows), np.bool_)
     each_s = float(windows.seconds[whole].mean())
     total_s = each_s * int(whole.sum())
-    groups = cluster(vectors[whole], cut)
+    # Who knows how many there are is sooner wrong by joining two than by parting one.
+    groups = cluster(vectors[whole], cut if count is None else _FINER * cut)
     # With a known count a short cluster is sooner somebody, for it cannot add a voice.
     least_s = max(_KNOWN_AT_LEAST_S if count else min_s, min(_SHARE_AT_MOST_S, _SHARE * total_s))
     if count is not None and len(groups) < count:
