@@ -17,9 +17,6 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-# One process makes batches and one learns: numpy's threads would only wait for each other.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 from benchmarks.corpus import ROOT, NoAudio
 from training.pool import Size
 
