@@ -91,7 +91,7 @@ def fitted(pool: Pool, how: Fit, log: Any = print) -> Network:
 def again(made: Iterator[dict[str, Tensor]], how: Fit) -> Iterator[dict[str, Tensor]]:
     """`how.steps` batches, each about `how.passes` times: making one costs more than learning from it.
 
-    A new one and then some of the last `KEPT`, drawn, so that no two steps in a row learn from the same.
+    A new one and then one of the last `KEPT`, drawn, so that two steps in a row seldom learn from the same.
     """
     rng = np.random.default_rng([how.seed, 6])
     kept: list[dict[str, Tensor]] = []
