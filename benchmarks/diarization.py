@@ -36,9 +36,10 @@ from benchmarks.voices import (
     one_person,
     with_stranger,
 )
+from pipelines.config import ConsentConfig
 from training.split import Part
 
-ENOUGH_S = 1.8
+ENOUGH_S = ConsentConfig().min_extra_voice_s
 """The default of consent.min_extra_voice_s."""
 STRANGER_S = (2.2, 3.0, 5.0)
 """How long strangers speak."""

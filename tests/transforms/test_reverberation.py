@@ -103,8 +103,13 @@ def test_falls_are_as_steep_as_they_were_made() -> None:
 def test_the_stage_answers_each_in_order_whatever_the_batch(method: Literal["network", "decay"]) -> None:
     rooms_s = (0.3, 1.1, 0.2, 0.6, 0.9, 2.0, 0.4)
     wet = [in_room(speechlike(4.0 + s, seed=s), rt60_s) + noise(4.0 + s, -60.0, s) for s, rt60_s in enumerate(rooms_s)]
+    # Bursts are no voice to the network, so of a long room it is told what it heard; below it hears real ones.
+    heard = {1: Acoustics(20.0, 1.0, 1.0, 1.0, 2.0, 1.2)}
     items = [
-        *(utterance_of(samples, measurements=Measurements(snr_db=20.0)) for samples in wet),
+        *(
+            utterance_of(samples, measurements=Measurements(snr_db=20.0), acoustics=heard.get(n))
+            for n, samples in enumerate(wet)
+        ),
         utterance_of(noise(0.5)),
     ]
     stage = MeasureReverberation(ReverberationConfig(method=method))
@@ -118,8 +123,7 @@ def test_the_stage_answers_each_in_order_whatever_the_batch(method: Literal["net
     assert is_flagged == [
         (99 if one.measurements.c50_db is None else one.measurements.c50_db) < LOW_CLARITY_DB for one in together[:7]
     ]
-    # Bursts are no voice to the network, which reads them clearer than they are; below it hears real rooms.
-    assert any(is_flagged) or method == "network"
+    assert is_flagged[1]
     assert not is_flagged[2]
     assert together[7].measurements.c50_db is None
     assert together[7].quality_flags == ("too_short",)
